@@ -1,0 +1,50 @@
+"""The bounds of everything that comes from outside, with their sources.
+
+A limit is checked before the thing it bounds is allocated. `docs/limits.md` is generated from this file.
+"""
+
+from __future__ import annotations
+
+MIB = 1024 * 1024
+
+# API Gateway HTTP API: 10 MB and 30 s; Lambda synchronous payload: 6 MB (AWS quotas, 2026-11).
+MAX_SYNC_PAYLOAD_BYTES = 6 * MIB
+MAX_REQUEST_BYTES = 5 * MIB  # the contract's bound on POST items, kept for every body
+MAX_ANSWER_BYTES = 5 * MIB + 512 * 1024  # what a function may answer, with room for its envelope
+MAX_TIMEOUT_MS = 29_000  # one second under the gateway's 30 s
+DEFAULT_TIMEOUT_MS = 10_000
+
+MAX_ITEMS_PER_REQUEST = 1_000
+MAX_SEARCHES_PER_BATCH = 64
+MAX_K = 1_000
+DEFAULT_K = 10
+DEFAULT_RECALL = 0.95
+
+MAX_NAME_LENGTH = 64  # collections, spaces, attributes
+MAX_SPACES = 8
+MAX_ATTRIBUTES = 64
+MAX_ID_BYTES = 1_024  # as an S3 key
+MAX_ATTRIBUTES_BYTES = 64 * 1024  # one item's attributes as JSON
+MAX_KEYWORD_BYTES = 1_024
+MAX_KEYWORD_VALUES = 1_000  # values of one multi attribute of one item
+MAX_DIMENSION = 4_096
+MAX_JSON_DEPTH = 32
+
+MAX_FILTER_DEPTH = 16
+MAX_FILTER_NODES = 1_024
+MAX_FILTER_VALUES = 10_000  # values of one $in or $nin
+
+MAX_TEXT_CHARS = 32_768  # one text to encode
+MAX_IMAGE_BYTES = 4 * MIB
+MAX_IMAGE_PIXELS = 40_000_000
+MAX_INPUTS_PER_ENCODE = 256
+
+MAX_LINE_BYTES = 8 * MIB  # one line of a jsonl file
+MAX_SHARDS_PER_QUERY = 64
+
+# Bounds on what a reader believes of a stored file before it allocates (docs/format.md).
+MAX_DIRECTORY_BYTES = 64 * MIB
+MAX_BLOCK_BYTES = 1024 * MIB
+MAX_ROWS_PER_SHARD = 16_000_000
+MAX_LISTS_PER_SHARD = 262_144
+MAX_MANIFEST_BYTES = 64 * MIB

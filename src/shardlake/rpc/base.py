@@ -1,0 +1,29 @@
+"""The invoke port: call functions by name, many at once, under one deadline.
+
+Adapters: `lambda_.py`; in process: `shardlake.testing.in_process`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from shardlake.deadline import Deadline
+from shardlake.errors import ShardlakeError
+
+
+class Invoker(Protocol):
+    """Functions answer bytes. A callee that raised or timed out is an Unavailable (function-unavailable); one that
+    has no time left is a DeadlineExceeded; a throttled one is an Overloaded."""
+
+    def invoke(self, function: str, payload: bytes, *, deadline: Deadline) -> bytes:
+        """Calls one function and returns its answer."""
+
+    def invoke_many(
+        self, function: str, payloads: Sequence[bytes], *, deadline: Deadline
+    ) -> list[bytes | ShardlakeError]:
+        """Calls one function once a payload, in parallel. Failures are data: the answer has one entry a payload, in order,
+        and returns by the deadline whatever the callees do."""
+
+    def start(self, function: str, payload: bytes) -> None:
+        """Starts a function and does not wait (at least once)."""
