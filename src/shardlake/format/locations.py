@@ -1,0 +1,79 @@
+"""Every key in the bucket, named in one place.
+
+inbox/{collection}/…                           files a user drops (docs: ingest-path)
+rejected/{collection}/{source}-{etag}.jsonl    items that were refused, with line, kind and message
+data/{uid}/segments/{segment_id}.seg           ingested items, immutable
+data/{uid}/versions/{version}/manifest.json    immutable
+data/{uid}/versions/{version}/{space}.router   centroids and calibration for the router, immutable
+data/{uid}/versions/{version}/{shard}.shard    immutable
+data/{uid}/builds/{build_id}/…                 artefacts of a running build; removable once it is done
+models/{encoder}/…                             an encoder's files
+"""
+
+from __future__ import annotations
+
+INBOX_PREFIX = "inbox/"
+API_FOLDER = ".api"  # inbox/{collection}/.api/{batch_id}.jsonl: what POST items wrote
+
+
+def inbox(collection: str, name: str) -> str:
+    """Returns where a user drops the file `name` for a collection."""
+    return f"{INBOX_PREFIX}{collection}/{name}"
+
+
+def api_batch(collection: str, batch_id: str) -> str:
+    """Returns where POST items puts a batch that it has accepted."""
+    return inbox(collection, f"{API_FOLDER}/{batch_id}.jsonl")
+
+
+def parse_inbox(key: str) -> tuple[str, str] | None:
+    """Returns (collection, name below it) of an inbox key, or None for any other key."""
+    if not key.startswith(INBOX_PREFIX):
+        return None
+    collection, slash, name = key.removeprefix(INBOX_PREFIX).partition("/")
+    return (collection, name) if slash and collection and name else None
+
+
+def rejected(collection: str, name: str, etag: str) -> str:
+    """Returns where the refused lines of the inbox file `name` go."""
+    return f"rejected/{collection}/{name}-{etag}.jsonl"
+
+
+def collection_root(uid: str) -> str:
+    """Returns the prefix of everything that one incarnation of a collection owns."""
+    return f"data/{uid}/"
+
+
+def segment(uid: str, segment_id: str) -> str:
+    """Returns the key of a segment."""
+    return f"{collection_root(uid)}segments/{segment_id}.seg"
+
+
+def version_root(uid: str, version: str) -> str:
+    """Returns the prefix of one version."""
+    return f"{collection_root(uid)}versions/{version}/"
+
+
+def manifest(uid: str, version: str) -> str:
+    """Returns the key of a version's manifest."""
+    return f"{version_root(uid, version)}manifest.json"
+
+
+def routing(uid: str, version: str, space: str) -> str:
+    """Returns the key of what the router needs of one space: centroids."""
+    return f"{version_root(uid, version)}{space}.router"
+
+
+def shard(uid: str, version: str, shard_id: int) -> str:
+    """Returns the key of a shard."""
+    return f"{version_root(uid, version)}{shard_id:05d}.shard"
+
+
+def build_artefact(uid: str, build_id: str, name: str) -> str:
+    """Returns the key of a build stage's artefact."""
+    return f"{collection_root(uid)}builds/{build_id}/{name}"
+
+
+def model_root(encoder: str) -> str:
+    """Returns the prefix of an encoder's files."""
+    return f"models/{encoder}/"

@@ -1,0 +1,54 @@
+"""Settings: every environment variable a function reads, with its default beside it.
+
+`Settings.from_env(os.environ)` is called once a process, in each `handler.py` (or `cli`). Nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from shardlake.errors import InvalidInput
+
+PREFIX = "SHARDLAKE_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Field `x_y` is read from SHARDLAKE_X_Y. An empty variable counts as absent."""
+
+    bucket: str = ""
+    catalog_table: str = ""
+    shard_table: str = ""
+    shard_search_function: str = ""
+    encode_function: str = ""
+    build_function: str = ""
+    code_version: str = "0.1.0"
+    shard_cache_mb: int = 1024  # bytes of shards that one container of shard_search keeps open
+    encoders: str = "clip"  # comma separated; what the encode function loads
+    models_dir: str = ""  # a folder of models beside the embedded one; empty: none
+    build_part_rows: int = 100_000  # rows that one stage of a build holds at a time
+    build_threads: int = 2
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Reads the settings. Raises InvalidInput when a number is not one."""
+        values: dict[str, str | int] = {}
+        for spec in fields(cls):
+            text = env.get(PREFIX + spec.name.upper(), "")
+            if not text:
+                continue
+            values[spec.name] = _number(spec.name, text) if spec.type == "int" else text
+        return cls(**values)  # type: ignore[arg-type]  # each value has its field's type by the line above
+
+    @classmethod
+    def env_names(cls) -> tuple[str, ...]:
+        """Returns the names of all environment variables, for `infra` and its tests."""
+        return tuple(PREFIX + spec.name.upper() for spec in fields(cls))
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as exc:
+        raise InvalidInput(f"the setting {name} must be a whole number", value=text) from exc
