@@ -1,0 +1,94 @@
+"""The search request of the contract, as pydantic models: what a client may send, with bounds.
+
+A field of the contract that this release does not serve is refused with 501, never ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from shardlake import limits
+from shardlake.errors import NotImplementedYet
+
+Name = Annotated[StrictStr, Field(min_length=1, max_length=limits.MAX_NAME_LENGTH)]
+Number = StrictInt | StrictFloat
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageInput(_Strict):
+    """A picture: its bytes in base64, or an object of the deployment's own bucket."""
+
+    base64: Annotated[StrictStr, Field(max_length=limits.MAX_IMAGE_BYTES * 4 // 3 + 4)] | None = None
+    s3: Annotated[StrictStr, Field(max_length=2_048)] | None = None
+
+
+class SearchQuery(_Strict):
+    """What is looked for. Several kinds of one space are fused: the mean of unit vectors, or by `weights`.
+
+    `spaces` is an extension of the contract: which space to search, where more than one could answer.
+    """
+
+    text: Annotated[StrictStr, Field(min_length=1, max_length=limits.MAX_TEXT_CHARS)] | None = None
+    image: ImageInput | None = None
+    audio: dict[str, Any] | None = None
+    video: dict[str, Any] | None = None
+    vector: (
+        Annotated[dict[Name, Annotated[list[Number], Field(max_length=limits.MAX_DIMENSION)]], Field(max_length=1)]
+        | None
+    ) = None
+    like: list[StrictStr] | None = None
+    unlike: list[StrictStr] | None = None
+    weights: dict[Literal["text", "image", "audio", "video", "vector"], Number] | None = None
+    spaces: Annotated[list[Name], Field(min_length=1, max_length=limits.MAX_SPACES)] | None = None
+
+
+class SearchRequest(_Strict):
+    """The body of POST …/search."""
+
+    query: SearchQuery | None = None
+    fusion: Literal["mean", "weighted", "max", "rrf"] = "mean"
+    match: dict[str, Any] | None = None
+    filter: dict[str, Any] | None = None
+    k: StrictInt = limits.DEFAULT_K
+    cursor: StrictStr | None = None
+    recall: Annotated[Number, Field(gt=0, le=1)] = limits.DEFAULT_RECALL
+    nprobe: Annotated[StrictInt, Field(ge=1, le=limits.MAX_LISTS_PER_SHARD)] | None = None
+    timeout_ms: Annotated[StrictInt, Field(ge=1, le=limits.MAX_TIMEOUT_MS)] = limits.DEFAULT_TIMEOUT_MS
+    consistency: Literal["strong", "eventual"] = "strong"
+    require_complete: StrictBool = False
+    rank: StrictStr | None = None
+    group_by: dict[str, Any] | None = None
+    facets: list[Any] | None = None
+    include: Annotated[list[Literal["attributes", "scores", "vectors"]], Field(max_length=3)] = ["attributes", "scores"]
+    explain: StrictBool = False
+
+
+class BatchRequest(_Strict):
+    """The body of POST …/search:batch. Each search is checked on its own, so that one bad search is named by its index."""
+
+    searches: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=limits.MAX_SEARCHES_PER_BATCH)]
+
+
+def refuse_unserved(request: SearchRequest) -> None:
+    """Raises NotImplementedYet naming the first field that the contract has and this release does not serve."""
+    query = request.query
+    unserved = {
+        "match": request.match,
+        "cursor": request.cursor,
+        "rank": request.rank,
+        "group_by": request.group_by,
+        "facets": request.facets,
+        "query.audio": query.audio if query else None,
+        "query.video": query.video if query else None,
+        "query.like": query.like if query else None,
+        "query.unlike": query.unlike if query else None,
+        "fusion": request.fusion if request.fusion in {"max", "rrf"} else None,
+    }
+    for field, value in unserved.items():
+        if value is not None:
+            raise NotImplementedYet(f"{field} is not served by this release", field=field)

@@ -1,0 +1,117 @@
+"""A segment: one immutable batch of ingested items, as a container of kind SEGM.
+
+Blocks: `ids` and `payload` are concatenated UTF-8 with `id_offsets` and `payload_offsets` (rows + 1, u8);
+`rows/{space}` (m,) u4 are the rows that have a vector in the space, `vectors/{space}` (m, dimension) f4 theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from shardlake.errors import FormatError
+from shardlake.format.container import Container, ContainerWriter
+from shardlake.types import Float32Array, SpaceSpec
+
+SEGMENT_KIND = b"SEGM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentItem:
+    """One item on its way in.
+
+    Attributes:
+        payload: canonical JSON {"id", "attributes", "media"?}: what a search answers with.
+        vectors: {space: (dimension,) float32}; a space may be absent.
+    """
+
+    id: str
+    payload: bytes
+    vectors: dict[str, Float32Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentVectors:
+    """The vectors of one space: row `rows[i]` has `vectors[i]`."""
+
+    rows: npt.NDArray[np.uint32]
+    vectors: Float32Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A decoded segment; its arrays are views into the bytes read."""
+
+    ids: list[str]
+    payload: memoryview
+    payload_offsets: npt.NDArray[np.uint64]
+    spaces: dict[str, SegmentVectors]
+
+    @property
+    def rows(self) -> int:
+        """How many items it holds."""
+        return len(self.ids)
+
+
+def encode_segment(items: Sequence[SegmentItem], spaces: Sequence[SpaceSpec]) -> bytes:
+    """Returns the bytes of a segment. The same items give the same bytes.
+
+    Requires: every vector has its space's dimension and is finite.
+    """
+    sink = BytesIO()
+    writer = ContainerWriter(sink, SEGMENT_KIND)
+    _add_strings(writer, "id", [item.id.encode() for item in items])
+    _add_strings(writer, "payload", [item.payload for item in items])
+    for space in spaces:
+        rows = [row for row, item in enumerate(items) if space.name in item.vectors]
+        vectors = np.zeros((len(rows), space.dimension), np.float32)
+        for position, row in enumerate(rows):
+            vectors[position] = items[row].vectors[space.name]
+        writer.add_array(f"rows/{space.name}", np.asarray(rows, np.uint32))
+        writer.add_array(f"vectors/{space.name}", vectors)
+    writer.finish({"rows": len(items), "spaces": [space.name for space in spaces]})
+    return sink.getvalue()
+
+
+def decode_segment(data: bytes) -> Segment:
+    """Returns the segment in `data`. Raises FormatError when it contradicts the format."""
+    file = Container(data, SEGMENT_KIND)
+    ids, id_offsets = _strings(file, "id")
+    payload, payload_offsets = _strings(file, "payload")
+    rows = len(id_offsets) - 1
+    if len(payload_offsets) != rows + 1:
+        raise FormatError("a segment's ids and payloads differ in number")
+    spaces = {}
+    for name in file.meta["spaces"]:
+        vectors = SegmentVectors(rows=file.array(f"rows/{name}"), vectors=file.array(f"vectors/{name}"))
+        if len(vectors.rows) != len(vectors.vectors) or (len(vectors.rows) and int(vectors.rows.max()) >= rows):
+            raise FormatError("a segment's rows and vectors differ", space=name)
+        spaces[name] = vectors
+    cuts = id_offsets.tolist()
+    texts = [str(ids[a:b], "utf-8") for a, b in pairwise(cuts)]
+    return Segment(ids=texts, payload=payload, payload_offsets=payload_offsets, spaces=spaces)
+
+
+def _add_strings(writer: ContainerWriter, name: str, values: Sequence[bytes]) -> None:
+    offsets = np.zeros(len(values) + 1, np.uint64)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    writer.add_array(f"{name}_offsets", offsets)
+    writer.add_bytes(name, b"".join(values))
+
+
+def _strings(file: Container, name: str) -> tuple[memoryview, npt.NDArray[np.uint64]]:
+    offsets = file.array(f"{name}_offsets")
+    data = file.array(name)
+    if (
+        not len(offsets)
+        or offsets[0] != 0
+        or int(offsets[-1]) != len(data)
+        or (np.diff(offsets.astype(np.int64)) < 0).any()
+    ):
+        raise FormatError("a segment's offsets contradict its bytes", block=name)
+    return memoryview(data), offsets  # type: ignore[arg-type]  # an array is a buffer
