@@ -48,3 +48,6 @@ MAX_BLOCK_BYTES = 1024 * MIB
 MAX_ROWS_PER_SHARD = 16_000_000
 MAX_LISTS_PER_SHARD = 262_144
 MAX_MANIFEST_BYTES = 64 * MIB
+
+MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
+MAX_ASYNC_PAYLOAD_BYTES = 256 * 1024  # Lambda asynchronous payload: the older of AWS's bounds, which every region honours

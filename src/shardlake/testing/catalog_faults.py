@@ -1,0 +1,132 @@
+"""Catalogs that go wrong on purpose. They wrap any catalog and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from shardlake.catalog.base import BuildRow, Catalog, CollectionRow, Pointer, Receipt, SegmentRow, ShardRow
+from shardlake.errors import CommitUnknown, ErrorKind, ShardlakeError, Unavailable
+
+T = TypeVar("T")
+
+WRITES = frozenset({"create_collection", "drop_collection", "commit", "add_segment", "put_receipt", "put_build"})
+
+
+class WrappedCatalog:
+    """A catalog that passes everything on. Faults override the two hooks, not the methods."""
+
+    def __init__(self, inner: Catalog) -> None:
+        self.inner = inner
+
+    def before(self, operation: str) -> None:
+        """Runs before an operation reaches the inner catalog; may raise."""
+
+    def after(self, operation: str) -> None:
+        """Runs after the inner catalog has done an operation; may raise, which loses the reply."""
+
+    def create_collection(self, row: CollectionRow) -> tuple[CollectionRow, bool]:
+        """Creates a collection."""
+        return self._pass("create_collection", lambda: self.inner.create_collection(row))
+
+    def get_collection(self, name: str) -> CollectionRow:
+        """Returns a collection."""
+        return self._pass("get_collection", lambda: self.inner.get_collection(name))
+
+    def list_collections(self) -> list[CollectionRow]:
+        """Returns all collections."""
+        return self._pass("list_collections", self.inner.list_collections)
+
+    def drop_collection(self, name: str) -> CollectionRow:
+        """Takes a name away."""
+        return self._pass("drop_collection", lambda: self.inner.drop_collection(name))
+
+    def pointer(self, uid: str) -> Pointer | None:
+        """Returns what is current."""
+        return self._pass("pointer", lambda: self.inner.pointer(uid))
+
+    def commit(self, uid: str, *, expected: str | None, pointer: Pointer, shards: Sequence[ShardRow]) -> None:
+        """Moves the pointer."""
+        self._pass("commit", lambda: self.inner.commit(uid, expected=expected, pointer=pointer, shards=shards))
+
+    def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
+        """Returns a shard map."""
+        return self._pass("shard_rows", lambda: self.inner.shard_rows(uid, version))
+
+    def versions(self, uid: str) -> list[Pointer]:
+        """Returns every committed version."""
+        return self._pass("versions", lambda: self.inner.versions(uid))
+
+    def add_segment(self, uid: str, row: SegmentRow) -> bool:
+        """Adds a segment."""
+        return self._pass("add_segment", lambda: self.inner.add_segment(uid, row))
+
+    def segments(self, uid: str) -> list[SegmentRow]:
+        """Returns all segments."""
+        return self._pass("segments", lambda: self.inner.segments(uid))
+
+    def put_receipt(self, uid: str, receipt: Receipt) -> None:
+        """Records a receipt."""
+        self._pass("put_receipt", lambda: self.inner.put_receipt(uid, receipt))
+
+    def receipts(self, uid: str, sources: Sequence[str]) -> dict[str, Receipt]:
+        """Returns receipts."""
+        return self._pass("receipts", lambda: self.inner.receipts(uid, sources))
+
+    def rejected_total(self, uid: str) -> int:
+        """Returns how many items were rejected."""
+        return self._pass("rejected_total", lambda: self.inner.rejected_total(uid))
+
+    def put_build(self, uid: str, row: BuildRow) -> None:
+        """Writes a build's state."""
+        self._pass("put_build", lambda: self.inner.put_build(uid, row))
+
+    def get_build(self, uid: str, build_id: str) -> BuildRow:
+        """Returns a build."""
+        return self._pass("get_build", lambda: self.inner.get_build(uid, build_id))
+
+    def _pass(self, operation: str, call: Callable[[], T]) -> T:
+        self.before(operation)
+        result = call()
+        self.after(operation)
+        return result
+
+
+class FlakyCatalog(WrappedCatalog):
+    """Is unavailable for the first `failures` of the named operations (all of them by default)."""
+
+    def __init__(self, inner: Catalog, *, failures: int = 1, operations: frozenset[str] | None = None) -> None:
+        super().__init__(inner)
+        self.left = failures
+        self._operations = operations
+
+    def before(self, operation: str) -> None:
+        """Raises Unavailable while failures are left."""
+        if self._due(operation):
+            raise Unavailable("the catalog is down for a moment", kind=ErrorKind.CATALOG_UNAVAILABLE)
+
+    def _due(self, operation: str) -> bool:
+        due = self.left > 0 and (self._operations is None or operation in self._operations)
+        self.left -= due
+        return due
+
+
+class LostReplyCatalog(FlakyCatalog):
+    """Does the first `failures` writes, then reports them as failed: CommitUnknown for a commit, else Unavailable."""
+
+    def __init__(self, inner: Catalog, *, failures: int = 1, operations: frozenset[str] = WRITES) -> None:
+        super().__init__(inner, failures=failures, operations=operations)
+
+    def before(self, operation: str) -> None:
+        """Lets every operation through."""
+
+    def after(self, operation: str) -> None:
+        """Loses the reply."""
+        if self._due(operation):
+            raise _lost(operation)
+
+
+def _lost(operation: str) -> ShardlakeError:
+    if operation == "commit":
+        return CommitUnknown("the reply to the commit was lost")
+    return Unavailable("the reply was lost", kind=ErrorKind.CATALOG_UNAVAILABLE, operation=operation)

@@ -1,0 +1,144 @@
+"""The catalog in memory: the same laws as DynamoDB, held to them by the same contract suite."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shardlake.catalog.base import BuildRow, CollectionRow, Pointer, Receipt, SegmentRow, ShardRow
+from shardlake.catalog.rows import bounded
+from shardlake.errors import Conflict, ErrorKind, NotFound
+
+
+@dataclass(slots=True)
+class _Incarnation:
+    """What stands under one uid."""
+
+    pointer: Pointer | None = None
+    versions: dict[str, Pointer] = field(default_factory=dict)
+    shards: dict[str, dict[int, ShardRow]] = field(default_factory=dict)
+    segments: dict[str, SegmentRow] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    builds: dict[str, BuildRow] = field(default_factory=dict)
+
+
+class MemoryCatalog:
+    """Rows in dictionaries under one lock, so that every method is atomic."""
+
+    def __init__(self) -> None:
+        self._collections: dict[str, CollectionRow] = {}
+        self._by_uid: dict[str, _Incarnation] = {}
+        self._lock = threading.RLock()
+
+    def create_collection(self, row: CollectionRow) -> tuple[CollectionRow, bool]:
+        """Creates, or returns what stands."""
+        with self._lock:
+            standing = self._collections.setdefault(row.name, row)
+        if standing.body != row.body:
+            raise Conflict(
+                "a collection of this name has another schema", kind=ErrorKind.NAME_TAKEN, collection=row.name
+            )
+        return standing, standing.uid == row.uid
+
+    def get_collection(self, name: str) -> CollectionRow:
+        """Returns the collection of that name."""
+        with self._lock:
+            return _standing(self._collections.get(name), name)
+
+    def list_collections(self) -> list[CollectionRow]:
+        """Returns all collections by name."""
+        with self._lock:
+            return [self._collections[name] for name in sorted(self._collections)]
+
+    def drop_collection(self, name: str) -> CollectionRow:
+        """Takes the name away; rows under its uid stay."""
+        with self._lock:
+            return _standing(self._collections.pop(name, None), name)
+
+    def pointer(self, uid: str) -> Pointer | None:
+        """Returns what is current."""
+        with self._lock:
+            return self._of(uid).pointer
+
+    def commit(self, uid: str, *, expected: str | None, pointer: Pointer, shards: Sequence[ShardRow]) -> None:
+        """Writes the shard map and moves the pointer if it still is at `expected`."""
+        with self._lock:
+            rows = self._of(uid)
+            landed = rows.versions.get(pointer.version)
+            if landed is not None and landed.build_id == pointer.build_id:
+                return
+            current = rows.pointer.version if rows.pointer else None
+            if landed is not None or current != expected:
+                raise Conflict(
+                    "another writer moved the pointer",
+                    kind=ErrorKind.COMMIT_CONFLICT,
+                    expected=expected,
+                    version=pointer.version,
+                )
+            rows.shards[pointer.version] = {row.shard_id: bounded(row) for row in shards}
+            rows.versions[pointer.version] = pointer
+            rows.pointer = pointer
+
+    def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
+        """Returns the shard map of one version, by shard_id."""
+        with self._lock:
+            rows = self._of(uid).shards.get(version, {})
+            return [rows[shard_id] for shard_id in sorted(rows)]
+
+    def versions(self, uid: str) -> list[Pointer]:
+        """Returns every committed version, oldest first."""
+        with self._lock:
+            return [pointer for _, pointer in sorted(self._of(uid).versions.items())]
+
+    def add_segment(self, uid: str, row: SegmentRow) -> bool:
+        """Adds the segment; False where it stands already."""
+        with self._lock:
+            segments = self._of(uid).segments
+            if row.segment_id in segments:
+                return False
+            segments[row.segment_id] = row
+            return True
+
+    def segments(self, uid: str) -> list[SegmentRow]:
+        """Returns all segments by (order, segment_id)."""
+        with self._lock:
+            return sorted(self._of(uid).segments.values(), key=lambda row: (row.order, row.segment_id))
+
+    def put_receipt(self, uid: str, receipt: Receipt) -> None:
+        """Records what became of one dropped file."""
+        with self._lock:
+            self._of(uid).receipts[receipt.source] = receipt
+
+    def receipts(self, uid: str, sources: Sequence[str]) -> dict[str, Receipt]:
+        """Returns the receipts there are for the given source keys."""
+        with self._lock:
+            found = self._of(uid).receipts
+            return {source: found[source] for source in sources if source in found}
+
+    def rejected_total(self, uid: str) -> int:
+        """Returns how many items of all files have been rejected."""
+        with self._lock:
+            return sum(receipt.rejected for receipt in self._of(uid).receipts.values())
+
+    def put_build(self, uid: str, row: BuildRow) -> None:
+        """Writes the state of a build."""
+        with self._lock:
+            self._of(uid).builds[row.build_id] = row
+
+    def get_build(self, uid: str, build_id: str) -> BuildRow:
+        """Returns a build."""
+        with self._lock:
+            row = self._of(uid).builds.get(build_id)
+        if row is None:
+            raise NotFound("there is no such build", kind=ErrorKind.BUILD_NOT_FOUND, build_id=build_id)
+        return row
+
+    def _of(self, uid: str) -> _Incarnation:
+        return self._by_uid.setdefault(uid, _Incarnation())
+
+
+def _standing(row: CollectionRow | None, name: str) -> CollectionRow:
+    if row is None:
+        raise NotFound("there is no such collection", kind=ErrorKind.COLLECTION_NOT_FOUND, collection=name)
+    return row
