@@ -5,6 +5,7 @@ ShardlakeError
 ├── Unauthenticated    401  nobody is known to be asking
 ├── Forbidden          403  the caller may not do this
 ├── NotFound           404  the name is wrong                       (also KeyError)
+├── MethodNotAllowed   405  the route exists, not for this method
 ├── Conflict           409  another writer won: refresh             (certain: own files may be deleted)
 ├── Overloaded         429  slow down and try again
 ├── FormatError        500  bytes contradict the specification
@@ -105,9 +106,7 @@ class ShardlakeError(Exception):
         return {"error": {"kind": str(self.kind), "message": self.message, "details": self.context}}
 
 
-def _rebuild(
-    cls: type[ShardlakeError], message: str, kind: ErrorKind, context: dict[str, object]
-) -> ShardlakeError:
+def _rebuild(cls: type[ShardlakeError], message: str, kind: ErrorKind, context: dict[str, object]) -> ShardlakeError:
     return cls(message, kind=kind, **context)
 
 
@@ -138,6 +137,13 @@ class NotFound(ShardlakeError, KeyError):
     http_status = 404
     default_kind = ErrorKind.OBJECT_NOT_FOUND
     __str__ = ShardlakeError.__str__
+
+
+class MethodNotAllowed(ShardlakeError):
+    """The route exists and does not answer this method."""
+
+    http_status = 405
+    default_kind = ErrorKind.METHOD_NOT_ALLOWED
 
 
 class Conflict(ShardlakeError):
@@ -197,3 +203,62 @@ class DeadlineExceeded(ShardlakeError):
 
     http_status = 504
     default_kind = ErrorKind.DEADLINE_EXCEEDED
+
+
+_CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
+    Unauthenticated: (ErrorKind.UNAUTHENTICATED,),
+    Forbidden: (ErrorKind.FORBIDDEN, ErrorKind.FORBIDDEN_LOCATION),
+    NotFound: (
+        ErrorKind.ROUTE_NOT_FOUND,
+        ErrorKind.COLLECTION_NOT_FOUND,
+        ErrorKind.BUILD_NOT_FOUND,
+        ErrorKind.ITEM_NOT_FOUND,
+        ErrorKind.VERSION_NOT_FOUND,
+        ErrorKind.OBJECT_NOT_FOUND,
+    ),
+    MethodNotAllowed: (ErrorKind.METHOD_NOT_ALLOWED,),
+    Conflict: (
+        ErrorKind.NAME_TAKEN,
+        ErrorKind.OBJECT_EXISTS,
+        ErrorKind.COMMIT_CONFLICT,
+        ErrorKind.NOTHING_TO_BUILD,
+    ),
+    Overloaded: (ErrorKind.THROTTLED,),
+    FormatError: (
+        ErrorKind.BAD_MAGIC,
+        ErrorKind.UNSUPPORTED_VERSION,
+        ErrorKind.CHECKSUM_MISMATCH,
+        ErrorKind.MALFORMED_FILE,
+    ),
+    InternalError: (ErrorKind.INVARIANT_BROKEN, ErrorKind.INTERNAL),
+    NotImplementedYet: (ErrorKind.NOT_IMPLEMENTED,),
+    Unavailable: (
+        ErrorKind.STORE_UNAVAILABLE,
+        ErrorKind.CATALOG_UNAVAILABLE,
+        ErrorKind.FUNCTION_UNAVAILABLE,
+        ErrorKind.ENCODER_UNAVAILABLE,
+        ErrorKind.NO_SHARD_ANSWERED,
+        ErrorKind.API_UNREACHABLE,
+    ),
+    CommitUnknown: (ErrorKind.COMMIT_UNKNOWN,),
+    DeadlineExceeded: (ErrorKind.DEADLINE_EXCEEDED,),
+}
+
+
+def class_of(kind: ErrorKind) -> type[ShardlakeError]:
+    """Returns the class that errors of this kind belong to: what the client is wrong about is InvalidInput."""
+    return next((cls for cls, kinds in _CLASS_OF.items() if kind in kinds), InvalidInput)
+
+
+def from_body(body: object) -> ShardlakeError:
+    """Returns the error in a function's answer {"error": {...}}, so that it can be raised again on this side.
+
+    An unknown kind, or another shape, is an InternalError: the two sides disagree.
+    """
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict) or error.get("kind") not in ErrorKind.__members__.values():
+        return InternalError("a function answered an error that is not one of ours", kind=ErrorKind.INTERNAL)
+    kind, details = ErrorKind(error["kind"]), error.get("details")
+    named = {str(name): value for name, value in details.items()} if isinstance(details, dict) else {}
+    named = {name: value for name, value in named.items() if name not in {"message", "kind", "self"}}
+    return class_of(kind)(str(error.get("message", "")), kind=kind, **named)
