@@ -1,0 +1,263 @@
+"""The API's answers as typed values. The JSON they came from stays beside them, in `raw`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shardlake.client.failures import malformed
+
+if TYPE_CHECKING:
+    from shardlake.types import Json
+
+T = TypeVar("T")
+Raw = Mapping[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One item found. `score` is higher for better, whatever the metric."""
+
+    id: str
+    score: float
+    scores: Mapping[str, float]
+    attributes: Mapping[str, Json]
+    vectors: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedShard:
+    """A shard that did not answer, and why."""
+
+    shard: int
+    kind: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shards:
+    """Who was asked. Always: requested == searched + len(failed)."""
+
+    requested: int
+    searched: int
+    failed: tuple[FailedShard, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What a search cost. `took_ms` has the milliseconds of each phase and `total`."""
+
+    lists_probed: int = 0
+    codes_scanned: int = 0
+    rows_refined: int = 0
+    object_reads: int = 0
+    bytes_read: int = 0
+    invocations: int = 0
+    cold_starts: int = 0
+    gb_seconds: float = 0.0
+    took_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchAnswer:
+    """The hits of one search, best first; iterate over it, or index it.
+
+    Attributes:
+        partial: some shard did not answer; `shards.failed` says which and why.
+        version: of the collection; the whole search saw exactly this one.
+    """
+
+    hits: tuple[Hit, ...]
+    partial: bool
+    stale: bool
+    version: str | None
+    shards: Shards
+    stats: Stats
+    cursor: str | None = None
+    facets: Mapping[str, Json] = field(default_factory=dict)
+    plan: Mapping[str, Json] | None = None
+    raw: Raw = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, rank: int) -> Hit:
+        return self.hits[rank]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionInfo:
+    """What is known of a collection. `version` is None before its first build."""
+
+    name: str
+    schema: Mapping[str, Json]
+    rows: int
+    version: str | None
+    shards: int
+    bytes: int
+    pending_items: int
+    rejected: int
+    created: bool = False  # this very request created it
+    raw: Raw = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpsertAnswer:
+    """A batch that was accepted; `searchable` says when it can be found."""
+
+    batch_id: str
+    accepted: int
+    searchable: str
+    message: str
+    raw: Raw = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A build and how far it is: `state` is queued, running, done or failed; `progress` in [0, 1]."""
+
+    build_id: str
+    state: str
+    progress: float = 0.0
+    stage: str = ""
+    version: str | None = None
+    error: Mapping[str, Json] | None = None
+    raw: Raw = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in {"done", "failed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One committed version of a collection."""
+
+    version: str
+    rows: int = 0
+    shards: int = 0
+    bytes: int = 0
+    committed_at: str = ""
+    current: bool = False
+    raw: Raw = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeAnswer:
+    """Vectors, in the order of the inputs."""
+
+    vectors: list[list[float]]
+    dimension: int
+    model: Mapping[str, Json]
+    raw: Raw = field(default_factory=dict, repr=False, compare=False)
+
+
+def parsed(raw: dict[str, Any], make: Callable[[dict[str, Any]], T], *, doing: str) -> T:
+    """Returns `make(raw)`. Raises InternalError when the answer lacks what the contract promises."""
+    try:
+        return make(raw)
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise malformed(doing) from exc
+
+
+def to_search(raw: dict[str, Any]) -> SearchAnswer:
+    """Reads one search's answer."""
+    shards = raw["shards"]
+    return SearchAnswer(
+        hits=tuple(_to_hit(hit) for hit in raw["hits"]),
+        partial=raw["partial"],
+        stale=raw.get("stale", False),
+        version=raw.get("version"),
+        shards=Shards(
+            requested=shards["requested"],
+            searched=shards["searched"],
+            failed=tuple(
+                FailedShard(shard=one["shard"], kind=one["kind"], retryable=one["retryable"])
+                for one in shards["failed"]
+            ),
+        ),
+        stats=_only_known(Stats, raw.get("stats") or {}),
+        cursor=raw.get("cursor"),
+        facets=raw.get("facets") or {},
+        plan=raw.get("plan"),
+        raw=raw,
+    )
+
+
+def to_collection(raw: dict[str, Any], *, created: bool = False) -> CollectionInfo:
+    """Reads a collection's description."""
+    return CollectionInfo(
+        name=raw["name"],
+        schema=raw.get("schema") or {},
+        rows=raw.get("rows") or 0,
+        version=raw.get("version"),
+        shards=raw.get("shards") or 0,
+        bytes=raw.get("bytes") or 0,
+        pending_items=(raw.get("pending") or {}).get("items", 0),
+        rejected=raw.get("rejected") or 0,
+        created=created,
+        raw=raw,
+    )
+
+
+def to_upsert(raw: dict[str, Any]) -> UpsertAnswer:
+    """Reads the answer to POST items."""
+    return UpsertAnswer(
+        batch_id=raw["batch_id"],
+        accepted=raw["accepted"],
+        searchable=raw.get("searchable", ""),
+        message=raw.get("message", ""),
+        raw=raw,
+    )
+
+
+def to_build(raw: dict[str, Any]) -> Build:
+    """Reads a build."""
+    return Build(
+        build_id=raw["build_id"],
+        state=raw["state"],
+        progress=raw.get("progress") or 0.0,
+        stage=raw.get("stage") or "",
+        version=raw.get("version"),
+        error=raw.get("error"),
+        raw=raw,
+    )
+
+
+def to_version(raw: dict[str, Any]) -> Version:
+    """Reads one version."""
+    return Version(
+        version=raw["version"],
+        rows=raw.get("rows", 0),
+        shards=raw.get("shards", 0),
+        bytes=raw.get("bytes", 0),
+        committed_at=raw.get("committed_at", ""),
+        current=raw.get("current", False),
+        raw=raw,
+    )
+
+
+def to_encode(raw: dict[str, Any]) -> EncodeAnswer:
+    """Reads vectors."""
+    return EncodeAnswer(vectors=raw["vectors"], dimension=raw["dimension"], model=raw["model"], raw=raw)
+
+
+def _to_hit(raw: dict[str, Any]) -> Hit:
+    return Hit(
+        id=raw["id"],
+        score=raw["score"],
+        scores=raw.get("scores") or {},
+        attributes=raw.get("attributes") or {},
+        vectors=raw.get("vectors"),
+    )
+
+
+def _only_known(make: type[T], raw: dict[str, Any]) -> T:
+    # A newer server may say more than this release knows; what it says stays in `raw`.
+    names = make.__dataclass_fields__  # type: ignore[attr-defined]  # called with dataclasses only
+    return make(**{name: value for name, value in raw.items() if name in names})

@@ -1,0 +1,77 @@
+"""Binds a flow to the two kinds of client: one declaration, `Operation(flow)`, is a method of both, typed for each.
+
+class CollectionOperations:
+    search = Operation(operations.search)      # on Collection: returns SearchAnswer
+                                               # on AsyncCollection: returns Awaitable[SearchAnswer]
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from shardlake.client.flows import Flow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Performs a flow and returns its result."""
+
+    def run(self, flow: Flow[T]) -> T:
+        """Performs the flow to its end."""
+
+
+class AsyncRunner(Protocol):
+    """Performs a flow and returns its result, when awaited."""
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Performs the flow to its end."""
+
+
+class Bound:
+    """Something whose operations run at once: `base` is the path that they stand under."""
+
+    def __init__(self, runner: Runner, base: str) -> None:
+        self._runner = runner
+        self._base = base
+
+
+class AsyncBound:
+    """Something whose operations are awaited."""
+
+    def __init__(self, runner: AsyncRunner, base: str) -> None:
+        self._runner = runner
+        self._base = base
+
+
+class Operation(Generic[P, T]):
+    """A method made from a flow whose first parameter is the base path of what it is called on."""
+
+    def __init__(self, flow: Callable[Concatenate[str, P], Flow[T]]) -> None:
+        self._flow = flow
+        self.__doc__ = flow.__doc__
+        self.__name__ = flow.__name__
+        # What help() shows: the flow's parameters, with `self` in the place of the base path.
+        signature = inspect.signature(flow)
+        own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+        self.__signature__ = signature.replace(parameters=[*own, *list(signature.parameters.values())[1:]])
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Operation[P, T]: ...
+    @overload
+    def __get__(self, instance: Bound, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, instance: AsyncBound, owner: type) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, instance: Bound | AsyncBound | None, owner: type) -> Any:
+        if instance is None:
+            return self
+
+        @functools.wraps(self._flow)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T | Awaitable[T]:
+            return instance._runner.run(self._flow(instance._base, *args, **kwargs))
+
+        return call

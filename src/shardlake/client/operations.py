@@ -1,0 +1,184 @@
+"""Every operation of the API, once: a path, a body, whether it may be repeated, and the type of its answer.
+
+`base` is the path of what the operation is called on: /v1 for a client, /v1/collections/NAME for a collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack, cast
+from urllib.parse import quote
+
+from shardlake.client import answers
+from shardlake.client.failures import decode
+from shardlake.client.flows import Exchange, Flow, pause, persist, send
+from shardlake.client.queries import SearchParameters, encode_input, search_body, search_timeout_s
+from shardlake.errors import DeadlineExceeded
+
+if TYPE_CHECKING:
+    from shardlake.types import Json
+
+HTTP_CREATED = 201
+FIRST_POLL_S = 0.2
+LONGEST_POLL_S = 2.0
+DEFAULT_WAIT_S = 24 * 3600.0
+
+
+def collection_path(name: str) -> str:
+    """Returns the base path of a collection."""
+    return f"/v1/collections/{quote(name, safe='')}"
+
+
+def create_collection(base: str, name: str, schema: Mapping[str, Json]) -> Flow[answers.CollectionInfo]:
+    """Creates a collection; the same schema again changes nothing.
+
+    Raises:
+        Conflict: name-taken, when a collection of that name has another schema.
+    """
+    url = collection_path(name)
+    reply = yield from persist(Exchange(method="PUT", url=url, json=cast("Json", schema), safe=True))
+    raw = {"name": name} | decode(reply.content, doing=f"PUT {url}")
+    created = reply.status == HTTP_CREATED
+    return answers.parsed(raw, lambda one: answers.to_collection(one, created=created), doing=f"PUT {url}")
+
+
+def list_collections(base: str) -> Flow[list[answers.CollectionInfo]]:
+    """Returns all collections."""
+    raw = yield from _get(f"{base}/collections")
+    return answers.parsed(
+        raw,
+        lambda answer: [answers.to_collection(one) for one in answer["collections"]],
+        doing="list collections",
+    )
+
+
+def get_collection(base: str, name: str) -> Flow[answers.CollectionInfo]:
+    """Returns what is known of a collection. Raises NotFound (collection-not-found)."""
+    return (yield from describe(collection_path(name)))
+
+
+def drop_collection(base: str, name: str) -> Flow[None]:
+    """Drops a collection; its objects are collected later. Raises NotFound (collection-not-found)."""
+    # Not repeated: when only the answer was lost, a second DELETE would say that there is nothing to drop.
+    yield from persist(Exchange(method="DELETE", url=collection_path(name)))
+
+
+def health(base: str) -> Flow[dict[str, Json]]:
+    """Returns the API's health: versions of code and format."""
+    return (yield from _get(f"{base}/health"))
+
+
+def encode(
+    base: str, space: str, inputs: Sequence[str | Path | bytes | Mapping[str, Any]]
+) -> Flow[answers.EncodeAnswer]:
+    """Turns texts (str) and pictures (a Path, or bytes) into vectors.
+
+    Args:
+        space: an encoder's name, or COLLECTION/SPACE.
+        inputs: in the order of the vectors wanted.
+    """
+    body = {"space": space, "inputs": [encode_input(value) for value in inputs]}
+    raw = yield from _ask(f"{base}/encode", body)
+    return answers.parsed(raw, answers.to_encode, doing="encode")
+
+
+def describe(base: str) -> Flow[answers.CollectionInfo]:
+    """Returns what is known of the collection. Raises NotFound (collection-not-found)."""
+    raw = yield from _get(base)
+    return answers.parsed(raw, answers.to_collection, doing=f"GET {base}")
+
+
+def search(base: str, **parameters: Unpack[SearchParameters]) -> Flow[answers.SearchAnswer]:
+    """Searches the collection by words, a picture, vectors, a filter, or several of them together.
+
+    The parameters are those of `SearchParameters`, which says what each means.
+
+    Raises:
+        InvalidInput: what is asked is wrong; `context` says where.
+        NotFound: collection-not-found.
+        Unavailable: no-shard-answered.
+    """
+    raw = yield from _ask(f"{base}/search", search_body(parameters), timeout_s=search_timeout_s(parameters))
+    return answers.parsed(raw, answers.to_search, doing="search")
+
+
+def search_batch(base: str, searches: Sequence[SearchParameters]) -> Flow[list[answers.SearchAnswer]]:
+    """Makes up to 64 searches with one fan-out; the answers are in their order."""
+    body = {"searches": [search_body(one) for one in searches]}
+    longest_s = max((search_timeout_s(one) for one in searches), default=None)
+    raw = yield from _ask(f"{base}/search:batch", body, timeout_s=longest_s)
+    return answers.parsed(
+        raw, lambda answer: [answers.to_search(one) for one in answer["results"]], doing="search a batch"
+    )
+
+
+def upsert(base: str, items: Sequence[Mapping[str, Any]]) -> Flow[answers.UpsertAnswer]:
+    """Adds or replaces up to 1,000 items; all or none.
+
+    Raises:
+        InvalidInput: invalid-items; `context["items"]` has index, id, kind and message of each bad one.
+    """
+    raw = yield from _ask(f"{base}/items", {"items": list(items)})
+    return answers.parsed(raw, answers.to_upsert, doing="upsert items")
+
+
+def start_build(base: str) -> Flow[answers.Build]:
+    """Starts a build, which makes everything taken in so far searchable.
+
+    Raises:
+        Conflict: nothing-to-build, when nothing has been taken in.
+    """
+    raw = yield from send(Exchange(method="POST", url=f"{base}/builds", json={}))
+    return answers.parsed(raw, answers.to_build, doing="start a build")
+
+
+def get_build(base: str, build_id: str) -> Flow[answers.Build]:
+    """Returns a build and how far it is. Raises NotFound (build-not-found)."""
+    raw = yield from _get(f"{base}/builds/{quote(build_id, safe='')}")
+    return answers.parsed(raw, answers.to_build, doing="follow a build")
+
+
+def wait_for_build(
+    base: str,
+    build_id: str,
+    *,
+    on_progress: Callable[[answers.Build], None] | None = None,
+    wait_s: float = DEFAULT_WAIT_S,
+) -> Flow[answers.Build]:
+    """Follows a build until it is done or has failed, and returns it; a failed build is an answer, not an error.
+
+    Raises:
+        DeadlineExceeded: it was not finished within `wait_s`; it goes on.
+    """
+    waited, step_s = 0.0, FIRST_POLL_S
+    while True:
+        build = yield from get_build(base, build_id)
+        if on_progress is not None:
+            on_progress(build)
+        if build.finished:
+            return build
+        if waited >= wait_s:
+            raise DeadlineExceeded("the build is not finished; it goes on", build_id=build_id, state=build.state)
+        yield from pause(step_s)
+        waited, step_s = waited + step_s, min(LONGEST_POLL_S, step_s * 1.3)
+
+
+def versions(base: str) -> Flow[list[answers.Version]]:
+    """Returns every committed version, oldest first."""
+    raw = yield from _get(f"{base}/versions")
+    return answers.parsed(
+        raw, lambda answer: [answers.to_version(one) for one in answer["versions"]], doing="list versions"
+    )
+
+
+def _get(url: str) -> Flow[dict[str, Json]]:
+    return (yield from send(Exchange(method="GET", url=url, safe=True)))
+
+
+def _ask(url: str, body: dict[str, Any], *, timeout_s: float | None = None) -> Flow[dict[str, Json]]:
+    # Everything posted here may be repeated: a question changes nothing, and a batch of items is known by its content.
+    step = Exchange(method="POST", url=url, json=body, safe=True)
+    if timeout_s is not None:
+        step = Exchange(method="POST", url=url, json=body, safe=True, timeout_s=timeout_s)
+    return (yield from send(step))
