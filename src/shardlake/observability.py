@@ -126,26 +126,26 @@ class Observer:
         line.add(operation=name, request_id=request_id, cold_start=self._cold)
         self._cold = False
         began = self._clock()
-        unexpected = False
+        bug: BaseException | None = None
         try:
             yield line
         except ShardlakeError as error:
             line.fail(error)
             raise
-        except BaseException:
+        except BaseException as error:
             line.outcome = str(ErrorKind.INTERNAL)
-            unexpected = True
+            bug = error
             raise
         finally:
             line.add(total_ms=_ms_since(began, self._clock))
-            self._write(line, unexpected=unexpected)
+            self._write(line, bug)
 
-    def _write(self, line: Line, *, unexpected: bool) -> None:
+    def _write(self, line: Line, bug: BaseException | None) -> None:
         failed = line.outcome != "ok"
         fields: dict[str, Any] = {**line.fields, "outcome": line.outcome, "took_ms": line.took_ms}
         fields |= self._metrics({**line.fields, "failed": int(failed)})
-        if unexpected:  # our bug: the one case where the stack belongs in the line
-            self.logger.error("invocation", exc_info=True, extra=fields)
+        if bug is not None:  # the one case where the stack belongs in the line
+            self.logger.error("invocation", exc_info=bug, extra=fields)
         elif failed:
             self.logger.warning("invocation", extra=fields)
         else:
