@@ -74,6 +74,7 @@ class ErrorKind(StrEnum):
     API_UNREACHABLE = "api-unreachable"
     COMMIT_UNKNOWN = "commit-unknown"
     DEADLINE_EXCEEDED = "deadline-exceeded"
+    LOCAL_CLOUD = "local-cloud"
 
 
 class ShardlakeError(Exception):

@@ -1,0 +1,108 @@
+"""The server process: MiniStack's application behind a front door of ours.
+
+Started by `process.start` with an inherited socket and an environment of its own; never imported by anything else.
+The front door gives the deployed HTTP API the plain address http://127.0.0.1:PORT/v1/… beside the AWS APIs of the
+emulator, which share the port: an AWS call is signed, a call of a user is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socketserver
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from shardlake.local.folder import CloudFolder
+
+Scope = MutableMapping[str, Any]
+Asgi = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[None]]
+
+NOT_DEPLOYED = b'{"error":{"kind":"api-unreachable","message":"the local cloud is still being deployed","details":{}}}'
+
+
+class FrontDoor:
+    """Sends unsigned requests for / and /v1/… to the deployed HTTP API, and everything else to the emulator."""
+
+    def __init__(self, emulator: Asgi, folder: CloudFolder) -> None:
+        self._emulator = emulator
+        self._folder = folder
+        self._read_at = -1
+        self._api_id = ""
+
+    async def __call__(
+        self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """Serves one connection of the ASGI protocol."""
+        if scope["type"] != "http" or not _is_for_the_api(scope):
+            await self._emulator(scope, receive, send)
+            return
+        api_id = self._current_api_id()
+        if not api_id:
+            await _answer_not_deployed(send)
+            return
+        prefix = f"/_aws/execute-api/{api_id}/$default"
+        scope = {**scope, "path": prefix + scope["path"], "raw_path": prefix.encode() + scope["raw_path"]}
+        await self._emulator(scope, receive, send)
+
+    def _current_api_id(self) -> str:
+        """Returns the id in the record, which is read again whenever it changed (one stat a request)."""
+        try:
+            changed_at = self._folder.record_file.stat().st_mtime_ns
+        except OSError:
+            return ""
+        if changed_at != self._read_at:
+            self._api_id = self._folder.read().outputs.get("ApiId", "")
+            self._read_at = changed_at
+        return self._api_id
+
+
+def _is_for_the_api(scope: Scope) -> bool:
+    path: str = scope["path"]
+    if path not in {"/", "/v1"} and not path.startswith("/v1/"):
+        return False
+    authorization = dict(scope["headers"]).get(b"authorization", b"")
+    is_aws_call = authorization.startswith(b"AWS4-") and b"/execute-api/" not in authorization
+    return not is_aws_call
+
+
+async def _answer_not_deployed(send: Callable[..., Awaitable[Any]]) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(NOT_DEPLOYED)).encode())]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": NOT_DEPLOYED})
+
+
+def _raise_open_files() -> None:
+    """Lifts the soft bound on open files to the hard one: 64 workers have three pipes each."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main(socket_descriptor: int, root: Path) -> None:
+    """Serves until SIGTERM; the emulator then writes its state."""
+    os.setsid()  # it and its workers outlive the terminal, and can be ended as one group
+    os.chdir(root)
+    # Without this the emulator's runtime API waits for Nagle's algorithm: 40 ms on each call of a custom runtime.
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+    _raise_open_files()
+    # The emulator reads its log level once, here; functions inherit the environment and must not see it.
+    os.environ["LOG_LEVEL"] = "WARNING"
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack.app import app
+
+    del os.environ["LOG_LEVEL"]
+    config = Config()
+    config.bind = [f"fd://{socket_descriptor}"]
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+    asyncio.run(serve(FrontDoor(app, CloudFolder(root)), config))  # type: ignore[arg-type]  # ASGI by shape
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
