@@ -50,4 +50,20 @@ MAX_LISTS_PER_SHARD = 262_144
 MAX_MANIFEST_BYTES = 64 * MIB
 
 MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
-MAX_ASYNC_PAYLOAD_BYTES = 256 * 1024  # Lambda asynchronous payload: the older of AWS's bounds, which every region honours
+MAX_ASYNC_PAYLOAD_BYTES = (
+    256 * 1024
+)  # Lambda asynchronous payload: the older of AWS's bounds, which every region honours
+
+# Dropped files. S3: a key is at most 1,024 bytes, one PUT at most 5 GiB (AWS quotas, 2026-11).
+MAX_FILE_NAME_BYTES = 800  # below the collection's inbox; the rest of the key is for prefixes and suffixes of ours
+MAX_FILE_BYTES = 5 * 1024 * MIB
+MAX_UNPACKED_FILE_BYTES = 64 * 1024 * MIB  # of a compressed file: a bomb ends here
+MAX_FILES_PER_REQUEST = 500
+MAX_SIDECAR_BYTES = 128 * 1024
+UPLOAD_EXPIRES_S = 3_600
+
+MAX_SEGMENT_ROWS = 10_000
+MAX_SEGMENT_BYTES = 64 * MIB
+MAX_ENCODE_BATCH_BYTES = 5 * MIB  # of inputs in one message: base64 of one picture of MAX_IMAGE_BYTES travels alone
+MAX_PIXELS_PER_REQUEST = 200_000_000  # of all pictures in one POST items, since each is decoded to be checked
+MAX_QUEUE_RECORDS = 1_000  # S3 events in one invocation of ingest

@@ -1,0 +1,196 @@
+"""What the API answers, as models: for the OpenAPI document, and for the tests that hold real answers against it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorDetail(_Answer):
+    """What went wrong: `kind` is stable, `message` is for a person."""
+
+    kind: str
+    message: str
+    details: dict[str, Any]
+
+
+class ErrorAnswer(_Answer):
+    """Every answer that is not a success."""
+
+    error: ErrorDetail
+
+
+class Pending(_Answer):
+    """What has been taken in since the current version was built."""
+
+    segments: int
+    items: int
+
+
+class CollectionAnswer(_Answer):
+    """A collection and its state. `version` is null before the first build; `rows` are those of the version."""
+
+    name: str
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    rows: int
+    version: str | None
+    shards: int
+    bytes: int
+    pending: Pending
+    rejected: int
+    created_at: str
+
+
+class CollectionSummary(_Answer):
+    """A collection in the list of all."""
+
+    name: str
+    rows: int
+    version: str | None
+
+
+class CollectionsAnswer(_Answer):
+    """All collections by name."""
+
+    collections: list[CollectionSummary]
+
+
+class DroppedAnswer(_Answer):
+    """The name is free; objects are collected later."""
+
+    name: str
+    state: Literal["dropped"]
+
+
+class AcceptedAnswer(_Answer):
+    """Items were taken; `searchable` says when they will be found."""
+
+    batch_id: str
+    accepted: int
+    searchable: Literal["after-build"]
+    message: str
+
+
+class BuildAnswer(_Answer):
+    """A build: queued, running, done or failed, with `progress` in [0, 1]."""
+
+    build_id: str
+    state: Literal["queued", "running", "done", "failed"]
+    version: str | None
+    progress: Annotated[float, Field(ge=0, le=1)]
+    stage: str
+    error: dict[str, Any] | None
+    created_at: str
+    updated_at: str
+
+
+class VersionAnswer(_Answer):
+    """One committed version."""
+
+    version: str
+    rows: int
+    shards: int
+    bytes: int
+    committed_at: str
+    build_id: str
+
+
+class VersionsAnswer(_Answer):
+    """The history, newest first, and which version is current."""
+
+    current: str | None
+    versions: list[VersionAnswer]
+
+
+class UploadPlace(_Answer):
+    """Where to PUT one file."""
+
+    name: str
+    key: str
+    url: str
+
+
+class UploadsAnswer(_Answer):
+    """One place a file, in the order asked."""
+
+    uploads: list[UploadPlace]
+
+
+class ReceiptAnswer(_Answer):
+    """What became of one file; it is about your upload when `etag` is the one that your PUT was answered with."""
+
+    etag: str
+    state: Literal["done", "failed"]
+    accepted: int
+    rejected: int
+    error: str | None
+
+
+class ReceiptsAnswer(_Answer):
+    """Receipts by key, for those files that have one."""
+
+    receipts: dict[str, ReceiptAnswer]
+
+
+class EncodeAnswerBody(_Answer):
+    """Unit vectors in the order of the inputs."""
+
+    vectors: list[list[float]]
+    dimension: int
+    model: dict[str, str]
+
+
+class HealthAnswer(_Answer):
+    """The API answers. `format_version` is the newest that it writes."""
+
+    status: Literal["ok"]
+    code_version: str
+    format_version: int
+
+
+class Hit(_Answer):
+    """One hit; `score` is higher for nearer, whatever the metric."""
+
+    id: str
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    attributes: dict[str, Any] | None = None
+    vectors: dict[str, list[float]] | None = None
+
+
+class ShardFailure(_Answer):
+    """A shard that did not answer, and whether trying again may help."""
+
+    shard: int | str
+    kind: str
+    retryable: bool
+
+
+class ShardCounts(_Answer):
+    """Law: requested == searched + len(failed)."""
+
+    requested: int
+    searched: int
+    failed: list[ShardFailure]
+
+
+class SearchAnswer(BaseModel):
+    """The hits, best first; `partial` says that a shard failed."""
+
+    hits: list[Hit]
+    partial: bool
+    stale: bool
+    version: str | None
+    shards: ShardCounts
+    stats: dict[str, Any]
+
+
+class BatchAnswer(BaseModel):
+    """One entry a search, in order: an answer or an error."""
+
+    results: list[dict[str, Any]]
