@@ -26,6 +26,7 @@ from shardlake.local.folder import REGION
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
+    from mypy_boto3_lambda import LambdaClient
 
 STACK = "shardlake"
 ARTIFACTS = "shardlake-artifacts"
@@ -73,7 +74,9 @@ def deploy(endpoint: str, deployment: Deployment) -> dict[str, str]:
         formation = _client("cloudformation", endpoint)
         _apply(formation, deployment, packages)
         outputs = _wait(formation)
-        _check_functions(endpoint, outputs, stub)
+        functions = _client("lambda", endpoint)
+        _check_functions(functions, outputs, stub)
+        _repair_event_sources(functions)
     except (BotoCoreError, ClientError) as exc:
         raise Unavailable(f"the deploy failed: {exc}", kind=ErrorKind.LOCAL_CLOUD) from exc
     return outputs
@@ -153,10 +156,9 @@ def _reasons(formation: CloudFormationClient) -> list[str]:
     return [f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason', '')}" for event in failed]
 
 
-def _check_functions(endpoint: str, outputs: Mapping[str, str], stub: bytes) -> None:
+def _check_functions(functions: LambdaClient, outputs: Mapping[str, str], stub: bytes) -> None:
     """The emulator deploys a function without code as an answering mock, so each is compared with its package."""
     wanted = base64.b64encode(hashlib.sha256(stub).digest()).decode()
-    functions = _client("lambda", endpoint)
     for name in (value for key, value in outputs.items() if key.endswith("Function")):
         found = functions.get_function_configuration(FunctionName=name)["CodeSha256"]
         if found != wanted:
@@ -165,6 +167,13 @@ def _check_functions(endpoint: str, outputs: Mapping[str, str], stub: bytes) -> 
                 kind=ErrorKind.LOCAL_CLOUD,
                 sha256=found,
             )
+
+
+def _repair_event_sources(functions: LambdaClient) -> None:
+    """Makes a number of a parameter that the emulator left a string, on which its poller stumbles; AWS converts it."""
+    for source in functions.list_event_source_mappings()["EventSourceMappings"]:
+        concurrency = int(source["ScalingConfig"]["MaximumConcurrency"])
+        functions.update_event_source_mapping(UUID=source["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
 def _zip(entries: Mapping[str, str]) -> bytes:
