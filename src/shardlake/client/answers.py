@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shardlake.client.failures import malformed
+from shardlake.client.failures import error_in, malformed
+from shardlake.errors import ShardlakeError
 
 if TYPE_CHECKING:
     from shardlake.types import Json
@@ -17,10 +18,10 @@ Raw = Mapping[str, "Json"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One item found. `score` is higher for better, whatever the metric."""
+    """One item found. `score` is higher for better, whatever the metric; None where nothing was ranked or asked for."""
 
     id: str
-    score: float
+    score: float | None
     scores: Mapping[str, float]
     attributes: Mapping[str, Json]
     vectors: Mapping[str, Any] | None = None
@@ -30,7 +31,7 @@ class Hit:
 class FailedShard:
     """A shard that did not answer, and why."""
 
-    shard: int
+    shard: int | str
     kind: str
     retryable: bool
 
@@ -229,15 +230,24 @@ def to_build(raw: dict[str, Any]) -> Build:
     )
 
 
-def to_version(raw: dict[str, Any]) -> Version:
-    """Reads one version."""
+def to_versions(raw: dict[str, Any]) -> list[Version]:
+    """Reads the history, newest first."""
+    return [_to_version(one, current=raw.get("current") == one["version"]) for one in raw["versions"]]
+
+
+def to_batch(raw: dict[str, Any]) -> list[SearchAnswer | ShardlakeError]:
+    """Reads the answers of a batch: one that failed is an error, not raised."""
+    return [error_in(one) if "error" in one else to_search(one) for one in raw["results"]]
+
+
+def _to_version(raw: dict[str, Any], *, current: bool) -> Version:
     return Version(
         version=raw["version"],
         rows=raw.get("rows", 0),
         shards=raw.get("shards", 0),
         bytes=raw.get("bytes", 0),
         committed_at=raw.get("committed_at", ""),
-        current=raw.get("current", False),
+        current=current,
         raw=raw,
     )
 
@@ -250,7 +260,7 @@ def to_encode(raw: dict[str, Any]) -> EncodeAnswer:
 def _to_hit(raw: dict[str, Any]) -> Hit:
     return Hit(
         id=raw["id"],
-        score=raw["score"],
+        score=raw.get("score"),
         scores=raw.get("scores") or {},
         attributes=raw.get("attributes") or {},
         vectors=raw.get("vectors"),

@@ -55,10 +55,11 @@ class Operation(Generic[P, T]):
         self._flow = flow
         self.__doc__ = flow.__doc__
         self.__name__ = flow.__name__
-        # What help() shows: the flow's parameters, with `self` in the place of the base path.
-        signature = inspect.signature(flow)
-        own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
-        self.__signature__ = signature.replace(parameters=[*own, *list(signature.parameters.values())[1:]])
+        # What help() shows: the flow's parameters, without the base path that the object itself stands for.
+        own = inspect.signature(flow)
+        self._bound_signature = own.replace(parameters=list(own.parameters.values())[1:])
+        itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        self.__signature__ = own.replace(parameters=[itself, *self._bound_signature.parameters.values()])
 
     @overload
     def __get__(self, instance: None, owner: type) -> Operation[P, T]: ...
@@ -74,4 +75,10 @@ class Operation(Generic[P, T]):
         def call(*args: P.args, **kwargs: P.kwargs) -> T | Awaitable[T]:
             return instance._runner.run(self._flow(instance._base, *args, **kwargs))
 
+        call.__signature__ = self._bound_signature  # type: ignore[attr-defined]  # inspect's own protocol
         return call
+
+    def __call__(self, instance: Bound | AsyncBound, *args: P.args, **kwargs: P.kwargs) -> T | Awaitable[T]:
+        """Calls the operation on `instance`, as any method can be called through its class."""
+        result: T | Awaitable[T] = self.__get__(instance, type(instance))(*args, **kwargs)
+        return result

@@ -8,36 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import orjson
 
 from shardlake.errors import (
-    CommitUnknown,
     Conflict,
     DeadlineExceeded,
     ErrorKind,
     Forbidden,
-    FormatError,
     InternalError,
     InvalidInput,
+    MethodNotAllowed,
     NotFound,
     NotImplementedYet,
     Overloaded,
     ShardlakeError,
     Unauthenticated,
     Unavailable,
+    class_of,
 )
 
 if TYPE_CHECKING:
     from shardlake.types import Json
 
+# For answers without a kind that we know.
 _BY_STATUS: dict[int, type[ShardlakeError]] = {
     400: InvalidInput,
     401: Unauthenticated,
     403: Forbidden,
     404: NotFound,
+    405: MethodNotAllowed,
     409: Conflict,
     413: InvalidInput,
     429: Overloaded,
@@ -46,14 +48,6 @@ _BY_STATUS: dict[int, type[ShardlakeError]] = {
     502: Unavailable,
     503: Unavailable,
     504: DeadlineExceeded,
-}
-# Two classes share a status: their kinds decide.
-_BY_KIND: dict[ErrorKind, type[ShardlakeError]] = {
-    ErrorKind.COMMIT_UNKNOWN: CommitUnknown,
-    ErrorKind.BAD_MAGIC: FormatError,
-    ErrorKind.UNSUPPORTED_VERSION: FormatError,
-    ErrorKind.CHECKSUM_MISMATCH: FormatError,
-    ErrorKind.MALFORMED_FILE: FormatError,
 }
 # What an answer means that our code did not write: the gateway's, a proxy's, the object store's.
 _FOREIGN_KINDS: dict[int, ErrorKind] = {
@@ -70,17 +64,28 @@ _EXCERPT_CHARS = 200
 
 def refused(status: int, headers: Mapping[str, str], content: bytes) -> ShardlakeError:
     """Returns the error that a reply with status 400 or above means."""
-    known = _error_object(content)
-    if known is None:
-        return _foreign(status, headers, content)
-    name, message, details = known
+    fallback = InvalidInput if status < FIRST_SERVER_ERROR else InternalError
+    by_status = _BY_STATUS.get(status, fallback)
     try:
-        kind: ErrorKind | None = ErrorKind(name)
-    except ValueError:
-        kind = None
-    error = _class_of(status, kind)(message, kind=kind)
+        return error_in(orjson.loads(content), unknown=by_status)
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        return _foreign(by_status, status, headers, content)
+
+
+def error_in(body: Any, *, unknown: type[ShardlakeError] = InternalError) -> ShardlakeError:  # noqa: ANN401  # JSON
+    """Returns the error in {"error": {"kind", "message", "details"}}; `unknown` is the class for a kind we do not know.
+
+    Raises:
+        KeyError, TypeError, IndexError: `body` is nothing of the kind.
+    """
+    name, message, details = body["error"]["kind"], body["error"]["message"], body["error"].get("details")
+    if not (isinstance(name, str) and isinstance(message, str)):
+        raise TypeError("kind and message are strings")
+    context = details if isinstance(details, dict) else {}
+    known = name in ErrorKind.__members__.values()
+    error = class_of(ErrorKind(name))(message, kind=ErrorKind(name)) if known else unknown(message)
     # Set, not passed: a detail may be called `kind` or `message`, which the constructor keeps for itself.
-    error.context = details if kind is not None else details | {"server_kind": name}
+    error.context = context if known else context | {"server_kind": name}
     return error
 
 
@@ -127,27 +132,8 @@ def malformed(doing: str) -> InternalError:
     )
 
 
-def _error_object(content: bytes) -> tuple[str, str, dict[str, object]] | None:
-    try:
-        error = orjson.loads(content)["error"]
-        kind, message = error["kind"], error["message"]
-    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
-        return None
-    if not (isinstance(kind, str) and isinstance(message, str)):
-        return None
-    details = error.get("details")
-    return kind, message, details if isinstance(details, dict) else {}
-
-
-def _class_of(status: int, kind: ErrorKind | None) -> type[ShardlakeError]:
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
-    fallback = InvalidInput if status < FIRST_SERVER_ERROR else InternalError
-    return _BY_STATUS.get(status, fallback)
-
-
-def _foreign(status: int, headers: Mapping[str, str], content: bytes) -> ShardlakeError:
-    return _class_of(status, None)(
+def _foreign(cls: type[ShardlakeError], status: int, headers: Mapping[str, str], content: bytes) -> ShardlakeError:
+    return cls(
         f"answered {status} without a Shardlake error; is SHARDLAKE_URL the base of a Shardlake API?",
         kind=_FOREIGN_KINDS.get(status),
         status=status,

@@ -14,7 +14,7 @@ from shardlake.client import answers
 from shardlake.client.failures import decode
 from shardlake.client.flows import Exchange, Flow, pause, persist, send
 from shardlake.client.queries import SearchParameters, encode_input, search_body, search_timeout_s
-from shardlake.errors import DeadlineExceeded
+from shardlake.errors import DeadlineExceeded, ShardlakeError
 
 if TYPE_CHECKING:
     from shardlake.types import Json
@@ -103,14 +103,16 @@ def search(base: str, **parameters: Unpack[SearchParameters]) -> Flow[answers.Se
     return answers.parsed(raw, answers.to_search, doing="search")
 
 
-def search_batch(base: str, searches: Sequence[SearchParameters]) -> Flow[list[answers.SearchAnswer]]:
-    """Makes up to 64 searches with one fan-out; the answers are in their order."""
+def search_batch(base: str, searches: Sequence[SearchParameters]) -> Flow[list[answers.SearchAnswer | ShardlakeError]]:
+    """Makes up to 64 searches with one fan-out.
+
+    Returns:
+        One entry a search, in order: its answer, or its error (which is not raised, since the others may be good).
+    """
     body = {"searches": [search_body(one) for one in searches]}
     longest_s = max((search_timeout_s(one) for one in searches), default=None)
     raw = yield from _ask(f"{base}/search:batch", body, timeout_s=longest_s)
-    return answers.parsed(
-        raw, lambda answer: [answers.to_search(one) for one in answer["results"]], doing="search a batch"
-    )
+    return answers.parsed(raw, answers.to_batch, doing="search a batch")
 
 
 def upsert(base: str, items: Sequence[Mapping[str, Any]]) -> Flow[answers.UpsertAnswer]:
@@ -165,11 +167,9 @@ def wait_for_build(
 
 
 def versions(base: str) -> Flow[list[answers.Version]]:
-    """Returns every committed version, oldest first."""
+    """Returns every committed version, newest first."""
     raw = yield from _get(f"{base}/versions")
-    return answers.parsed(
-        raw, lambda answer: [answers.to_version(one) for one in answer["versions"]], doing="list versions"
-    )
+    return answers.parsed(raw, answers.to_versions, doing="list versions")
 
 
 def _get(url: str) -> Flow[dict[str, Json]]:

@@ -44,6 +44,7 @@ class FileOutcome:
     name: str
     accepted: int
     rejected: int
+    etag: str
     error: str | None = None
     unchanged: bool = False
 
@@ -130,7 +131,8 @@ class _Following:
             name=name,
             accepted=receipt.get("accepted", 0),
             rejected=receipt.get("rejected", 0),
-            error=_reason(receipt) if receipt["state"] == "failed" else None,
+            etag=_bare(receipt["etag"]),
+            error=str(receipt.get("error") or "no reason given") if receipt["state"] == "failed" else None,
             unchanged=unchanged,
         )
         self.told.on_taken(1)
@@ -226,13 +228,6 @@ def _put(url: str, body: FileBody) -> Flow[str]:
 
 def _key(base: str, name: str) -> str:
     return locations.inbox(base.rsplit("/", 1)[-1], name)
-
-
-def _reason(receipt: dict[str, Any]) -> str:
-    error = receipt.get("error")
-    if isinstance(error, dict):
-        return f"{error.get('kind', '')}: {error.get('message', '')}"
-    return str(error or "the file could not be read")
 
 
 def _bare(etag: str) -> str:

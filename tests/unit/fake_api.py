@@ -1,0 +1,142 @@
+"""A small Shardlake API in memory, behind httpx.MockTransport: enough of the contract to test clients against."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+
+BASE = "http://shardlake.test"
+STORE = "http://store.test"
+SCHEMA = {
+    "spaces": {"visual": {"encoder": "clip", "dimension": 512, "metric": "cosine", "index": {"type": "ivf_pq"}}},
+    "attributes": {"colour": {"type": "keyword"}},
+}
+
+
+@dataclass(slots=True)
+class FakeApi:
+    """Answers requests; `seen` has every one, in order; `before` may answer first, to play a fault."""
+
+    collections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    builds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    hits: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[httpx.Request] = field(default_factory=list)
+    before: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
+    ingest: Callable[[str, bytes], dict[str, Any]] = lambda _key, _body: {"accepted": 1, "rejected": 0}
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Serves one request."""
+        with self.lock:
+            self.seen.append(request)
+            refused = self.before(request)
+            if refused is not None:
+                return refused
+            if request.url.host == "store.test":
+                return self._store(request)
+            path = request.url.path.removeprefix("/v1").strip("/").split("/")
+            return self._api(request, path)
+
+    def paths(self) -> list[str]:
+        """Returns METHOD path of everything seen."""
+        return [f"{one.method} {one.url.path}" for one in self.seen]
+
+    def body(self, index: int = -1) -> Any:
+        """Returns the JSON body of a request seen."""
+        return orjson.loads(self.seen[index].content)
+
+    def _store(self, request: httpx.Request) -> httpx.Response:
+        key, body = request.url.path.lstrip("/"), request.read()
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        self.objects[key] = body
+        self.receipts[key] = {"etag": etag, "state": "done", "error": None} | self.ingest(key, body)
+        return httpx.Response(200, headers={"ETag": f'"{etag}"'})
+
+    def _api(self, request: httpx.Request, path: list[str]) -> httpx.Response:  # noqa: C901  # one case a route
+        match request.method, path:
+            case "GET", ["health"]:
+                return answer(200, {"status": "ok", "code_version": "0.1.0", "format_version": 1})
+            case "POST", ["encode"]:
+                return answer(200, {"vectors": [[0.6, 0.8]], "dimension": 2, "model": {"encoder": "clip"}})
+            case "GET", ["collections"]:
+                return answer(200, {"collections": list(self.collections.values())})
+            case "PUT", ["collections", name]:
+                return self._create(name, orjson.loads(request.content))
+            case _, ["collections", name, *_] if name not in self.collections:
+                return error(404, "collection-not-found", f"there is no collection called {name}", collection=name)
+            case "GET", ["collections", name]:
+                return answer(200, self.collections[name])
+            case "DELETE", ["collections", name]:
+                del self.collections[name]
+                return answer(202, {"name": name})
+            case "POST", ["collections", name, "items"]:
+                items = orjson.loads(request.content)["items"]
+                return answer(202, {"batch_id": "b1", "accepted": len(items), "searchable": "after-build"})
+            case "POST", ["collections", name, "uploads"]:
+                return self._tickets(name, orjson.loads(request.content)["files"])
+            case "POST", ["collections", name, "uploads:status"]:
+                keys = orjson.loads(request.content)["keys"]
+                return answer(200, {"receipts": {key: self.receipts[key] for key in keys if key in self.receipts}})
+            case "POST", ["collections", name, "search"]:
+                return answer(200, self._search())
+            case "POST", ["collections", name, "search:batch"]:
+                num = len(orjson.loads(request.content)["searches"])
+                return answer(200, {"results": [self._search()] * num})
+            case "POST", ["collections", name, "builds"]:
+                return answer(202, {"build_id": "build-1", "state": "queued", "version": None})
+            case "GET", ["collections", name, "builds", build_id]:
+                states = self.builds[build_id]
+                return answer(200, states.pop(0) if len(states) > 1 else states[0])
+            case "GET", ["collections", name, "versions"]:
+                return answer(200, {"current": "000001-aa", "versions": [{"version": "000001-aa", "rows": 3}]})
+        return error(404, "route-not-found", "no such route")
+
+    def _create(self, name: str, schema: dict[str, Any]) -> httpx.Response:
+        standing = self.collections.get(name)
+        if standing is not None and standing["schema"] != schema:
+            return error(409, "name-taken", "the collection has another schema", collection=name)
+        info = {"name": name, "schema": schema, "rows": 0, "version": None, "shards": 0, "bytes": 0, "rejected": 0}
+        self.collections[name] = standing or info
+        return answer(200 if standing else 201, self.collections[name])
+
+    def _tickets(self, name: str, files: list[dict[str, Any]]) -> httpx.Response:
+        keys = {one["name"]: f"inbox/{name}/{one['name']}" for one in files}
+        return answer(
+            200, {"uploads": [{"name": one, "key": key, "url": f"{STORE}/{key}?sig=s"} for one, key in keys.items()]}
+        )
+
+    def _search(self) -> dict[str, Any]:
+        return {
+            "hits": self.hits,
+            "partial": False,
+            "stale": False,
+            "version": "000001-aa",
+            "cursor": None,
+            "facets": {},
+            "shards": {"requested": 2, "searched": 2, "failed": []},
+            "stats": {"lists_probed": 4, "took_ms": {"total": 21, "encode": 6}},
+            "plan": None,
+        }
+
+
+def answer(status: int, body: dict[str, Any]) -> httpx.Response:
+    """Returns a JSON answer."""
+    return httpx.Response(status, content=orjson.dumps(body), headers={"content-type": "application/json"})
+
+
+def error(status: int, kind: str, message: str, **details: object) -> httpx.Response:
+    """Returns the contract's error object."""
+    return answer(status, {"error": {"kind": kind, "message": message, "details": details}})
+
+
+def hit(identity: str, score: float, **attributes: object) -> dict[str, Any]:
+    """Returns one hit of a search."""
+    return {"id": identity, "score": score, "scores": {"visual": score}, "attributes": attributes}
