@@ -39,6 +39,7 @@ BODIES: dict[str, type[BaseModel]] = {
 
 ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "console": {200: None},
+    "health": {200: answers.HealthAnswer},
     "list_collections": {200: answers.CollectionsAnswer},
     "put_collection": {200: answers.CollectionAnswer, 201: answers.CollectionAnswer},
     "get_collection": {200: answers.CollectionAnswer},
