@@ -1,0 +1,136 @@
+"""Residual IVF-PQ over lists that arrive one by one: faiss does the arithmetic.
+
+An `IvfPq` begins empty; `load_list` gives it the packed codes of one list, `scan` searches the lists it has.
+Source: Jégou et al. 2011 (IVFADC), André et al. 2015 (fast scan).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+
+from shardlake.core.fast_scan import BLOCK_ROWS
+from shardlake.core.vectors import SUBVECTOR
+from shardlake.types import BoolArray, ByteArray, Float32Array, Int64Array, Metric
+
+BITS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codebook:
+    """What training learned for one space.
+
+    Attributes:
+        centroids: (lists, d) float32, d the padded dimension.
+        codewords: (m, 16, d / m) float32: of the residuals.
+        metric: of the space.
+    """
+
+    centroids: Float32Array
+    codewords: Float32Array
+    metric: Metric
+
+
+def faiss_metric(metric: Metric) -> int:
+    """Returns faiss's number of the metric; cosine is the inner product of unit vectors."""
+    return int(faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT)
+
+
+def product_quantizer(codewords: Float32Array) -> faiss.ProductQuantizer:
+    """Returns faiss's quantizer with these codewords (m, 16, d / m)."""
+    m, _, sub = codewords.shape
+    quantizer = faiss.ProductQuantizer(m * sub, m, BITS)
+    faiss.copy_array_to_vector(np.ascontiguousarray(codewords, np.float32).reshape(-1), quantizer.centroids)
+    return quantizer
+
+
+def encode(vectors: Float32Array, lists: Int64Array, book: Codebook) -> ByteArray:
+    """Returns (n, m / 2) uint8: the PQ codes of each vector's residual to the centroid of its list."""
+    residuals = vectors - book.centroids[lists]
+    return np.asarray(product_quantizer(book.codewords).compute_codes(residuals), np.uint8)
+
+
+class IvfPq:
+    """The scannable part of one space of one shard. Not safe for two threads at once."""
+
+    def __init__(self, book: Codebook) -> None:
+        lists, dimension = book.centroids.shape
+        self._book = book
+        self._dimension = dimension
+        # Held by this object: faiss keeps a bare pointer to its quantizer.
+        self._quantizer = faiss.IndexFlat(dimension, faiss_metric(book.metric))
+        self._quantizer.add(book.centroids)
+        self._index = faiss.IndexIVFPQFastScan(
+            self._quantizer, dimension, lists, dimension // SUBVECTOR, BITS, faiss_metric(book.metric), BLOCK_ROWS
+        )
+        self._index.by_residual = True
+        codewords = np.ascontiguousarray(book.codewords, np.float32).reshape(-1)
+        faiss.copy_array_to_vector(codewords, self._index.pq.centroids)
+        self._index.is_trained = True
+        self._index.precompute_table()
+        self._lists = faiss.downcast_InvertedLists(self._index.invlists)
+        self._parameters = faiss.SearchParametersIVF()
+
+    @property
+    def faiss_index(self) -> faiss.IndexIVFPQFastScan:
+        """The faiss index itself, holding the lists loaded so far."""
+        return self._index
+
+    def load_list(self, number: int, rows: Int64Array, packed: ByteArray) -> None:
+        """Gives the index one list.
+
+        Args:
+            number: of the list within the shard; loaded at most once.
+            rows: (n,) int64 row numbers.
+            packed: fast-scan codes of those rows.
+        """
+        self._lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(packed))
+        self._index.ntotal += len(rows)
+
+    def scan(
+        self,
+        queries: Float32Array,
+        lists: Int64Array,
+        coarse: Float32Array,
+        count: int,
+        passing: faiss.IDSelector | None = None,
+    ) -> Int64Array:
+        """Scans lists.
+
+        Args:
+            queries: (n, d) float32, C-order.
+            lists: (n, p) int64; -1 probes nothing.
+            coarse: (n, p) float32: the inner product of query and centroid, or their squared distance for l2.
+            count: rows to return for each query.
+            passing: rows that may be returned (`selector`).
+
+        Returns:
+            (n, count) int64 row numbers, nearest first by code; -1 where there are fewer.
+        """
+        n, p = lists.shape
+        scores = np.empty((n, count), np.float32)
+        rows = np.empty((n, count), np.int64)
+        self._parameters.nprobe = p
+        self._index.nprobe = p
+        self._parameters.sel = passing
+        pointer = faiss.swig_ptr
+        self._index.search_preassigned_c(
+            n,
+            pointer(queries),
+            count,
+            pointer(lists),
+            pointer(coarse),
+            pointer(scores),
+            pointer(rows),
+            False,
+            self._parameters,
+        )
+        return rows
+
+
+def selector(passing: BoolArray) -> tuple[faiss.IDSelector, ByteArray]:
+    """Returns faiss's selector of the rows that pass, and the bitmap that must outlive it."""
+    bitmap = np.packbits(passing, bitorder="little")
+    return faiss.IDSelectorBitmap(bitmap), bitmap

@@ -1,0 +1,55 @@
+"""The best k of scored things: descending score, ties by id, so that sharding changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from typing import TypeVar
+
+import numpy as np
+
+from shardlake.types import Float32Array, Int64Array
+
+T = TypeVar("T")
+Scored = tuple[float, str, T]
+"""(score, id, whatever travels with it)."""
+
+
+def best_rows(scores: Float32Array, k: int) -> Int64Array:
+    """Returns positions of the k best scores and of all that tie with the last of them, best first.
+
+    Args:
+        scores: (n,) float32, no NaN.
+        k: at least 1.
+    """
+    if k < len(scores):
+        # argpartition finds the kth best; all that reach it stay, so that ties can be settled by id.
+        kth = scores[np.argpartition(scores, -k)[-k]]
+        chosen = np.flatnonzero(scores >= kth)
+    else:
+        chosen = np.arange(len(scores))
+    return chosen[np.argsort(-scores[chosen], kind="stable")]
+
+
+def order(scored: Iterable[Scored[T]], k: int) -> list[Scored[T]]:
+    """Returns the k best, best first, ties by id."""
+    return sorted(scored, key=_rank)[:k]
+
+
+def merge_best(parts: Sequence[Sequence[Scored[T]]], k: int) -> list[Scored[T]]:
+    """Merges lists that are each ordered best first, ties by id; returns the k best of all.
+
+    Law: merge_best(parts, k) == order(everything, k), whatever the order of the parts.
+    """
+    return list(islice(merge(*parts, key=_rank), k))
+
+
+def merge_by_id(parts: Sequence[Sequence[Scored[T]]], k: int) -> list[Scored[T]]:
+    """Merges lists ordered by id; returns the k first. For a search by filter alone."""
+    return list(islice(merge(*parts, key=itemgetter(1)), k))
+
+
+def _rank(entry: Scored[T]) -> tuple[float, str]:
+    return -entry[0], entry[1]

@@ -1,0 +1,107 @@
+"""Vectors made ready for a metric, and their 8-bit refine rows. Arithmetic on arrays, nothing else.
+
+Requires of all callers: finite float32 input of the right dimension; that is checked at the border (`contracts`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from shardlake.types import Float32Array, Metric
+
+SUBVECTOR = 2  # dimensions that one 4-bit code stands for
+DIMENSION_MULTIPLE = 2 * SUBVECTOR  # fast scan pairs sub-quantizers
+
+
+def padded_dimension(dimension: int) -> int:
+    """Returns the dimension of codes: padded with zeros to a multiple of 4, which changes no distance."""
+    return -(-dimension // DIMENSION_MULTIPLE) * DIMENSION_MULTIPLE
+
+
+def prepare(vectors: Float32Array, metric: Metric) -> Float32Array:
+    """Returns vectors as they are stored and searched: unit length for cosine, as they are otherwise.
+
+    Args:
+        vectors: (n, d) float32. A zero vector stays zero: its cosine with anything is taken as 0.
+        metric: of the space.
+    """
+    if metric is not Metric.COSINE:
+        return np.ascontiguousarray(vectors, np.float32)
+    # Norms in float64: the square of a large float32 would overflow.
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, None]
+    unit: Float32Array = np.divide(
+        vectors, norms, out=np.zeros(vectors.shape, np.float32), where=norms > 0, casting="unsafe"
+    )
+    return unit
+
+
+def pad(vectors: Float32Array, dimension: int) -> Float32Array:
+    """Returns (n, dimension) float32, zeros behind the given columns."""
+    if vectors.shape[1] == dimension:
+        return vectors
+    out = np.zeros((len(vectors), dimension), np.float32)
+    out[:, : vectors.shape[1]] = vectors
+    return out
+
+
+def quantize_rows(vectors: Float32Array) -> tuple[npt.NDArray[np.int8], Float32Array]:
+    """Returns refine rows: (n, d) int8 and (n,) float32 scales, row ≈ scale × int8.
+
+    The scale is a row's largest magnitude / 127, so the error of a component is at most half a scale.
+    """
+    largest = np.abs(vectors).max(axis=1, initial=0.0)
+    scales = (largest / np.float32(127)).astype(np.float32)
+    inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales > 0)
+    return np.rint(vectors * inverse[:, None]).astype(np.int8), scales
+
+
+def score_quantized(
+    query: Float32Array, codes: npt.NDArray[np.int8], scales: Float32Array, metric: Metric
+) -> Float32Array:
+    """Scores refine rows against one query.
+
+    Args:
+        query: (d,) float32, prepared.
+        codes: (n, d) int8. scales: (n,) float32.
+        metric: of the space.
+
+    Returns:
+        (n,) float32, higher is nearer: inner product, or minus the Euclidean distance.
+    """
+    rows = codes.astype(np.float32)
+    products = (rows @ query) * scales
+    if metric is not Metric.L2:
+        return products
+    norms = np.einsum("ij,ij->i", rows, rows) * scales * scales
+    return _minus_distance(query, products, norms)
+
+
+def score_exact(query: Float32Array, vectors: Float32Array, metric: Metric) -> Float32Array:
+    """Scores full-precision vectors (n, d) float32 against one query (d,); returns (n,) float32, higher is nearer."""
+    if metric is not Metric.L2:
+        return np.asarray(vectors @ query, np.float32)
+    # The difference itself, not the expansion: that loses the small distances to cancellation.
+    difference = vectors - query
+    return np.asarray(-np.sqrt(np.einsum("ij,ij->i", difference, difference)), np.float32)
+
+
+def _minus_distance(query: Float32Array, products: Float32Array, norms: Float32Array) -> Float32Array:
+    squared = norms - 2 * products + np.float32(query @ query)
+    return np.asarray(-np.sqrt(np.maximum(squared, 0)), np.float32)
+
+
+def coarse_scores(query: Float32Array, centroids: Float32Array, metric: Metric) -> Float32Array:
+    """Scores centroids (lists, d) for probing; (lists,) float32, higher first. For l2 minus the squared distance."""
+    products: Float32Array = centroids @ query
+    if metric is not Metric.L2:
+        return products
+    norms = np.einsum("ij,ij->i", centroids, centroids)
+    return np.asarray(2 * products - norms - np.float32(query @ query), np.float32)
+
+
+def nearest_lists(scores: Float32Array, count: int) -> npt.NDArray[np.int64]:
+    """Returns the `count` best lists, best first, ties by number."""
+    few = count < len(scores)
+    chosen = np.sort(np.argpartition(-scores, count - 1)[:count]) if few else np.arange(len(scores))
+    return chosen[np.argsort(-scores[chosen], kind="stable")]

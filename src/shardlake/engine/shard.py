@@ -1,0 +1,251 @@
+"""An opened shard and how one search of it runs: filter, choose, load, scan, refine, top k, items."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
+from shardlake.core.topk import best_rows
+from shardlake.core.vectors import score_exact
+from shardlake.deadline import Deadline
+from shardlake.engine.reading import Reader, ReadRanges
+from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists, Scored, count_scan
+from shardlake.errors import ErrorKind, InvalidInput, NotFound
+from shardlake.format.container import decode_block, parse_tail
+from shardlake.format.shard import (
+    SHARD_KIND,
+    Extent,
+    ItemChunk,
+    ShardHeader,
+    column_blocks,
+    decode_column,
+    decode_items,
+    items_first_rows,
+    read_header,
+)
+from shardlake.query.columns import Column, evaluate
+from shardlake.query.filter import attributes_of
+from shardlake.types import BoolArray, IndexType, Int64Array
+
+FEW_ROWS = 4_096  # passing rows that are cheaper to score one by one than to find by scanning
+WIDENING = 4  # passing rows looked at for each candidate wanted, at least
+
+
+def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
+    """Opens a shard from its tail: the bytes from the tail's offset to the end of the file. Raises FormatError."""
+    directory = parse_tail(tail, file_bytes, SHARD_KIND)
+    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
+
+
+class OpenShard:
+    """A shard and what of it has been read so far. Not safe for two threads at once."""
+
+    def __init__(self, header: ShardHeader, read: ReadRanges) -> None:
+        self.header = header
+        self._read = read
+        self._spaces: dict[str, OpenSpace] = {}
+        self._columns: dict[str, Column] = {}
+        self._row_lists: dict[str, RowLists] = {}
+        self._first_rows = items_first_rows(header)
+        self._chunks: dict[int, ItemChunk] = {}
+        self._other_bytes = 0
+
+    @property
+    def resident_bytes(self) -> int:
+        """What this shard holds in memory, near enough to bound a cache by."""
+        return self._other_bytes + sum(space.lists.resident_bytes for space in self._spaces.values())
+
+    def space(self, name: str) -> OpenSpace:
+        """Returns a space of the shard or raises NotFound."""
+        found = self._spaces.get(name)
+        if found is None:
+            spec = self.header.spaces.get(name)
+            if spec is None:
+                raise NotFound(f"the shard has no space {name}", kind=ErrorKind.UNKNOWN_SPACE)
+            found = (FlatSpace if spec.index is IndexType.FLAT else IvfPqSpace)(self.header, spec)
+            self._spaces[name] = found
+        return found
+
+    def search(self, search: LeafSearch, deadline: Deadline | None = None) -> LeafAnswer:
+        """Runs one search.
+
+        Raises:
+            FormatError: when bytes read contradict the format. DeadlineExceeded: when no time is left.
+            Whatever the reads raise.
+        """
+        stats = LeafStats()
+        reader = Reader(self._read, deadline, stats)
+        passing = self._passing(search, reader)
+        if passing is not None:
+            stats.rows_passing = int(np.count_nonzero(passing))
+            if not stats.rows_passing:
+                return LeafAnswer(stats=stats, strategy="none-pass")
+        if search.query is None:
+            return self._by_id(search, passing, reader, stats)
+        strategy, (rows, scores) = self._scored(search, passing, reader, stats)
+        hits = self._hits(search, rows, scores, reader)
+        return LeafAnswer(hits=hits, stats=stats, strategy=strategy)
+
+    # Which rows pass ------------------------------------------------------------------------------
+
+    def _passing(self, search: LeafSearch, reader: Reader) -> BoolArray | None:
+        if search.filter is None:
+            return None
+        names = attributes_of(search.filter)
+        for name in names - self._columns.keys():
+            self._columns[name] = self._column(name, reader)
+        return evaluate(search.filter, self._columns, self.header.rows)
+
+    def _column(self, name: str, reader: Reader) -> Column:
+        if name not in self.header.attributes:
+            raise InvalidInput(f"the shard has no attribute {name}", kind=ErrorKind.INVALID_FILTER)
+        arrays = {block: self._array(block, reader) for block in column_blocks(self.header, name)}
+        self._other_bytes += sum(array.nbytes for array in arrays.values())
+        return decode_column(self.header, name, arrays)
+
+    def _array(self, name: str, reader: Reader) -> npt.NDArray[np.generic]:
+        block = self.header.directory.block(name)
+        extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
+        return decode_block(name, block, reader.extents([extent])[0])
+
+    def _lists_of(self, space: str, reader: Reader) -> RowLists:
+        if space not in self._row_lists:
+            stored = f"row_lists/{space}"
+            if stored in self.header.directory.blocks:
+                lists = self.header.spaces[space].lists
+                self._row_lists[space] = RowLists(self._array(stored, reader).astype(np.int32), lists)
+            else:
+                self._row_lists[space] = RowLists.of_primary(self.header, space)
+            self._other_bytes += 12 * self.header.rows
+        return self._row_lists[space]
+
+    # Which rows are nearest -----------------------------------------------------------------------
+
+    def _scored(
+        self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats
+    ) -> tuple[str, Scored]:
+        assert search.space is not None
+        space = self.space(search.space)
+        is_flat = space.lists.space.index is IndexType.FLAT
+        if search.exact and not is_flat:
+            return "exact", self._exact(search, space, passing, reader, stats)
+        if is_flat or (passing is not None and stats.rows_passing <= FEW_ROWS):
+            return "rows", self._by_rows(search, space, passing, reader, stats)
+        return "scan", self._by_scan(search, space, passing, reader, stats)
+
+    def _by_scan(
+        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
+    ) -> Scored:
+        assert search.query is not None
+        lists = self._lists_to_probe(search, space, passing, reader)
+        if not len(lists):
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        rows = space.scan(search.query, lists, max(search.candidates, search.k), passing, reader)
+        count_scan(stats, space.lists, lists)
+        stats.rows_refined += len(rows)
+        reader.check("refine")
+        return rows, space.score_rows(search.query, rows)
+
+    def _lists_to_probe(
+        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader
+    ) -> Int64Array:
+        assert search.query is not None
+        if passing is None and search.lists is not None:
+            return np.asarray(search.lists, np.int64)
+        if passing is None:
+            return space.lists.rank_lists(search.query, search.nprobe)
+        # The thinner the filter, the more lists: as many passing rows as an unfiltered probe would look at.
+        lists = self._lists_of(space.lists.space.name, reader)
+        counts = lists.passing_per_list(passing, space.lists.space.lists)
+        ranked = space.lists.rank_lists(search.query, space.lists.space.lists)
+        ranked = ranked[counts[ranked] > 0]
+        wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * search.candidates)
+        enough = int(np.searchsorted(np.cumsum(counts[ranked]), wanted)) + 1
+        return ranked[:enough]
+
+    def _by_rows(
+        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
+    ) -> Scored:
+        assert search.query is not None
+        rows, lists = self._lists_of(space.lists.space.name, reader).of(passing)
+        space.load(lists.tolist(), reader)
+        reader.check("score")
+        stats.lists_probed += len(lists)
+        stats.rows_refined += len(rows)
+        return rows, space.score_rows(search.query, rows)
+
+    def _exact(
+        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
+    ) -> Scored:
+        assert search.query is not None
+        members = self._lists_of(space.lists.space.name, reader)
+        _, lists = members.of(passing)
+        best, best_scores = np.empty(0, np.int64), np.empty(0, np.float32)
+        for number, vectors in space.lists.exact(lists.tolist(), reader):
+            rows = members.rows(number)
+            keep = slice(None) if passing is None else passing[rows]
+            scores = score_exact(search.query, vectors[keep], space.lists.space.metric)
+            stats.rows_refined += len(scores)
+            all_rows, all_scores = np.concatenate([best, rows[keep]]), np.concatenate([best_scores, scores])
+            chosen = best_rows(all_scores, search.k)
+            best, best_scores = all_rows[chosen], all_scores[chosen]
+        stats.lists_probed += len(lists)
+        return best, best_scores
+
+    # Which items those are ------------------------------------------------------------------------
+
+    def _hits(
+        self, search: LeafSearch, rows: Int64Array, scores: npt.NDArray[np.float32], reader: Reader
+    ) -> tuple[LeafHit, ...]:
+        if not len(rows):
+            return ()
+        best = best_rows(scores, search.k)
+        entries = self._items(rows[best], reader)
+        ranked = sorted(
+            zip(scores[best].tolist(), entries, rows[best].tolist(), strict=True), key=lambda hit: (-hit[0], hit[1][0])
+        )[: search.k]
+        vectors = self._vectors(search, [row for _, _, row in ranked], reader)
+        return tuple(
+            LeafHit(id=entry[0], score=score, payload=entry[1] if search.attributes else b"", vector=vectors.get(row))
+            for score, entry, row in ranked
+        )
+
+    def _by_id(self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats) -> LeafAnswer:
+        ranks = self._array("id_rank", reader)
+        rows = np.arange(self.header.rows) if passing is None else np.flatnonzero(passing)
+        first = rows[np.argsort(ranks[rows], kind="stable")[: search.k]]
+        entries = self._items(first, reader)
+        vectors = self._vectors(search, first.tolist(), reader)
+        hits = tuple(
+            LeafHit(id=entry[0], score=0.0, payload=entry[1] if search.attributes else b"", vector=vectors.get(row))
+            for entry, row in zip(entries, first.tolist(), strict=True)
+        )
+        return LeafAnswer(hits=hits, stats=stats, strategy="by-id")
+
+    def _items(self, rows: Int64Array, reader: Reader) -> list[tuple[str, bytes]]:
+        chunks = np.searchsorted(self._first_rows, rows, side="right") - 1
+        numbers = chunks.tolist()
+        missing = sorted(set(numbers) - self._chunks.keys())
+        if missing:
+            self._load_chunks(missing, reader)
+        positions = (rows - self._first_rows[chunks]).tolist()
+        return [self._chunks[number].entry(position) for number, position in zip(numbers, positions, strict=True)]
+
+    def _load_chunks(self, numbers: list[int], reader: Reader) -> None:
+        extents = [self.header.item_extent(number) for number in numbers]
+        for number, extent, data in zip(numbers, extents, reader.extents(extents), strict=True):
+            count = int(self._first_rows[number + 1] - self._first_rows[number])
+            self._chunks[number] = decode_items(count, extent, data)
+            self._other_bytes += len(data)
+
+    def _vectors(self, search: LeafSearch, rows: list[int], reader: Reader) -> dict[int, npt.NDArray[np.float32]]:
+        if not search.vectors or search.space is None:
+            return {}
+        members = self._lists_of(search.space, reader)
+        found: dict[int, npt.NDArray[np.float32]] = {}
+        wanted = sorted({int(members.of_row[row]) for row in rows} - {-1})
+        for number, vectors in self.space(search.space).lists.exact(wanted, reader):
+            position = {int(row): i for i, row in enumerate(members.rows(number))}
+            found.update({row: vectors[position[row]] for row in rows if row in position})
+        return found

@@ -1,0 +1,199 @@
+"""One space of an opened shard: its lists are loaded when a search first probes them, and stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from shardlake.contracts.shard import LeafStats
+from shardlake.core.ivf_pq import Codebook, IvfPq, selector
+from shardlake.core.vectors import coarse_scores, nearest_lists, pad, padded_dimension, score_exact, score_quantized
+from shardlake.engine.reading import Reader
+from shardlake.format.shard import ListBlock, ShardHeader, ShardSpace, decode_exact, decode_list
+from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
+
+EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
+NO_LIST = -1
+
+Scored = tuple[Int64Array, Float32Array]
+"""(m,) row numbers and (m,) scores, in any order."""
+
+
+class LoadedLists:
+    """What both kinds of space share: which lists there are, which are loaded, which rows they hold."""
+
+    def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
+        self.header = header
+        self.space = space
+        self.centroids: Float32Array = header.arrays[f"centroids/{space.name}"]
+        self.list_rows: Int64Array = header.arrays[f"list_rows/{space.name}"].astype(np.int64)
+        self.loaded = np.zeros(space.lists, bool)
+        self.resident_bytes = 0
+
+    def rank_lists(self, query: Float32Array, count: int) -> Int64Array:
+        """Returns the `count` nearest lists of this shard, nearest first."""
+        return nearest_lists(coarse_scores(query, self.centroids, self.space.metric), count)
+
+    def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
+        """Reads the lists that are not loaded yet, in one round; yields (number, block)."""
+        missing = [number for number in lists if not self.loaded[number]]
+        extents = [self.header.list_extent(self.space.name, number) for number in missing]
+        for number, extent, data in zip(missing, extents, reader.extents(extents), strict=True):
+            rows = int(self.list_rows[number])
+            yield number, decode_list(self.space, rows, self.header.rows, extent, data)
+            self.loaded[number] = True
+            self.resident_bytes += len(data)
+
+    def exact(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, Float32Array]]:
+        """Reads full-precision vectors of lists, in groups of bounded size; yields (number, vectors)."""
+        group: list[int] = []
+        size = 0
+        for number in lists:
+            group.append(number)
+            size += self.header.exact_extent(self.space.name, number).bytes
+            if size >= EXACT_GROUP_BYTES:
+                yield from self._exact_group(group, reader)
+                group, size = [], 0
+        yield from self._exact_group(group, reader)
+
+    def _exact_group(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, Float32Array]]:
+        reader.check("score exactly")
+        extents = [self.header.exact_extent(self.space.name, number) for number in lists]
+        for number, extent, data in zip(lists, extents, reader.extents(extents), strict=True):
+            yield number, decode_exact(self.space, int(self.list_rows[number]), extent, data)
+
+
+class OpenSpace(Protocol):
+    """What a shard asks of a space, whatever its index."""
+
+    lists: LoadedLists
+
+    def scan(  # noqa: D102  # documented where it is defined
+        self, query: Float32Array, lists: Int64Array, candidates: int, passing: BoolArray | None, reader: Reader
+    ) -> Int64Array: ...
+
+    def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array: ...  # noqa: D102
+
+    def load(self, lists: Sequence[int], reader: Reader) -> None: ...  # noqa: D102
+
+
+class IvfPqSpace:
+    """An ivf_pq space: codes in faiss, refine rows in one array by row number."""
+
+    def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
+        self.lists = LoadedLists(header, space)
+        self._dimension = padded_dimension(space.dimension)
+        padded = pad(self.lists.centroids, self._dimension)
+        codewords = header.arrays[f"codewords/{space.name}"]
+        self._book = Codebook(centroids=padded, codewords=codewords, metric=space.metric)
+        self._index = IvfPq(self._book)
+        # Zero pages that were never touched cost no memory: each array grows with the lists that are loaded.
+        self._refine = np.zeros((header.rows, space.dimension), np.int8)
+        self._scales = np.zeros(header.rows, np.float32)
+
+    @property
+    def faiss_index(self) -> faiss.IndexIVFPQFastScan:
+        """The faiss index of the lists loaded so far."""
+        return self._index.faiss_index
+
+    def load(self, lists: Sequence[int], reader: Reader) -> None:
+        """Makes lists scannable."""
+        for number, block in self.lists.blocks(lists, reader):
+            self._refine[block.rows] = block.refine
+            self._scales[block.rows] = block.scales
+            self._index.load_list(number, block.rows.astype(np.int64), block.packed)
+
+    def scan(
+        self, query: Float32Array, lists: Int64Array, candidates: int, passing: BoolArray | None, reader: Reader
+    ) -> Int64Array:
+        """Returns the row numbers of the `candidates` nearest by code in `lists`, which may be fewer."""
+        if not self.lists.loaded[lists].all():
+            self.load(lists.tolist(), reader)
+        padded = pad(query[None], self._dimension)
+        coarse = self._coarse(padded[0], lists)
+        chosen, bitmap = (None, None) if passing is None else selector(passing)
+        rows = self._index.scan(padded, lists[None], coarse[None], candidates, chosen)[0]
+        del bitmap  # faiss read it until here
+        found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
+        return found
+
+    def _coarse(self, query: Float32Array, lists: Int64Array) -> Float32Array:
+        scores = coarse_scores(query, self._book.centroids[lists], self._book.metric)
+        return -scores if self._book.metric is Metric.L2 else scores
+
+    def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
+        """Returns (m,) scores of loaded rows by their refine rows."""
+        return score_quantized(query, self._refine[rows], self._scales[rows], self.lists.space.metric)
+
+
+class FlatSpace:
+    """A flat space: full-precision vectors, all of them scored."""
+
+    def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
+        self.lists = LoadedLists(header, space)
+        self._vectors = np.zeros((header.rows, space.dimension), np.float32)
+
+    def load(self, lists: Sequence[int], reader: Reader) -> None:
+        """Makes lists scannable."""
+        blocks = list(self.lists.blocks(lists, reader))
+        by_number = {number: block.rows for number, block in blocks}
+        for number, vectors in self.lists.exact(list(by_number), reader):
+            self._vectors[by_number[number]] = vectors
+            self.lists.resident_bytes += vectors.nbytes
+
+    def scan(
+        self, query: Float32Array, lists: Int64Array, candidates: int, passing: BoolArray | None, reader: Reader
+    ) -> Int64Array:
+        """Never called: a flat space is searched by scoring rows."""
+        raise AssertionError("a flat space has no codes to scan")
+
+    def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
+        """Returns (m,) exact scores of loaded rows."""
+        return score_exact(query, self._vectors[rows], self.lists.space.metric)
+
+
+class RowLists:
+    """Which list of a space each row of the shard is in, and which rows each list has, in ascending order.
+
+    Attributes:
+        of_row: (rows,) int32 list numbers, NO_LIST where the row has no vector in the space.
+    """
+
+    def __init__(self, of_row: npt.NDArray[np.int32], lists: int) -> None:
+        self.of_row = of_row
+        self._order = np.argsort(of_row, kind="stable")
+        self._starts = np.searchsorted(of_row[self._order], np.arange(lists + 1))
+
+    @classmethod
+    def of_primary(cls, header: ShardHeader, space: str) -> RowLists:
+        """Returns those of the space by which rows are numbered: the rows of a list are consecutive."""
+        counts = header.arrays[f"list_rows/{space}"].astype(np.int64)
+        of_row = np.full(header.rows, NO_LIST, np.int32)
+        listed = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        of_row[: len(listed)] = listed
+        return cls(of_row, len(counts))
+
+    def rows(self, number: int) -> Int64Array:
+        """Returns the rows of a list, ascending: the order of its blocks."""
+        return self._order[self._starts[number] : self._starts[number + 1]]
+
+    def of(self, passing: BoolArray | None) -> tuple[Int64Array, Int64Array]:
+        """Returns the rows that pass and have a vector, and the lists they are in, both ascending."""
+        listed = self.of_row >= 0
+        rows = np.flatnonzero(listed if passing is None else listed & passing)
+        return rows, np.unique(self.of_row[rows]).astype(np.int64)
+
+    def passing_per_list(self, passing: BoolArray, lists: int) -> Int64Array:
+        """Returns (lists,) int64: how many rows of each list pass."""
+        chosen = self.of_row[passing]
+        return np.bincount(chosen[chosen >= 0], minlength=lists)
+
+
+def count_scan(stats: LeafStats, lists: LoadedLists, probed: Int64Array) -> None:
+    """Adds what scanning lists cost to the counters."""
+    stats.lists_probed += len(probed)
+    stats.codes_scanned += int(lists.list_rows[probed].sum())

@@ -1,0 +1,311 @@
+"""A shard: the items of some lists, as a container of kind SHRD. `docs/format.md` is the specification.
+
+For each space its lists: a list block holds row numbers, refine scales, packed codes and refine rows; an exact block
+the full-precision vectors. Then attribute columns, items in chunks, and, in the tail, the tables, centroids and
+codewords: what a search needs before it can choose what to read. Rows are numbered by the lists of the primary space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shardlake.core.fast_scan import packed_bytes
+from shardlake.errors import FormatError
+from shardlake.format.container import ContainerWriter, Directory, decode_block, verify
+from shardlake.limits import MAX_BLOCK_BYTES, MAX_DIMENSION, MAX_LISTS_PER_SHARD, MAX_ROWS_PER_SHARD
+from shardlake.query.columns import Column, KeywordColumn, NumberColumn, PresenceColumn
+from shardlake.types import AttributeSpec, AttributeType, ByteArray, Float32Array, IndexType, Int64Array, Metric
+
+SHARD_KIND = b"SHRD"
+ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSpace:
+    """What a shard says of one space.
+
+    Attributes:
+        lists: how many this shard has of the space's lists.
+        code_bytes: of one PQ code; 0 for a flat space, which has no codes and no refine rows.
+    """
+
+    name: str
+    dimension: int
+    metric: Metric
+    index: IndexType
+    lists: int
+    code_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """Where an anonymous block lies."""
+
+    offset: int
+    bytes: int
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListBlock:
+    """One list, decoded; arrays are views.
+
+    Attributes:
+        rows: (n,) uint32 row numbers. scales: (n,) float32. packed: fast-scan codes. refine: (n, d) int8.
+    """
+
+    rows: npt.NDArray[np.uint32]
+    scales: Float32Array
+    packed: ByteArray
+    refine: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemChunk:
+    """Consecutive items; `entry(i)` is (id, payload) of the ith."""
+
+    id_offsets: npt.NDArray[np.uint32]
+    payload_offsets: npt.NDArray[np.uint32]
+    data: bytes
+
+    def entry(self, position: int) -> tuple[str, bytes]:
+        """Returns id and payload of the item at `position`."""
+        a, b = self.id_offsets[position : position + 2].tolist()
+        c, d = self.payload_offsets[position : position + 2].tolist()
+        return self.data[a:b].decode(), self.data[c:d]
+
+
+class ShardWriter:
+    """Writes the parts of a shard in the order they come; holds only the tables."""
+
+    def __init__(self, writer: ContainerWriter) -> None:
+        self._writer = writer
+        self._lists: dict[str, list[tuple[int, ...]]] = {}
+        self._exact: dict[str, list[tuple[int, ...]]] = {}
+        self._rows: dict[str, list[int]] = {}
+        self._chunks: list[tuple[int, ...]] = []
+
+    def add_list(self, space: str, block: ListBlock) -> None:
+        """Writes the next list of a space."""
+        parts = (block.rows, block.scales, block.packed, block.refine)
+        data = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        self._lists.setdefault(space, []).append(self._writer.append(data))
+        self._rows.setdefault(space, []).append(len(block.rows))
+
+    def add_exact(self, space: str, vectors: Float32Array) -> None:
+        """Writes the full-precision vectors of the next list of a space, in the list's order."""
+        self._exact.setdefault(space, []).append(self._writer.append(np.ascontiguousarray(vectors, "<f4").tobytes()))
+
+    def add_items(self, first_row: int, ids: Sequence[bytes], payloads: Sequence[bytes]) -> None:
+        """Writes one chunk of items, rows `first_row` and on."""
+        head = 8 * (len(ids) + 1)
+        offsets = np.cumsum([head, *map(len, ids), *map(len, payloads)]).astype("<u4")
+        table = offsets[: len(ids) + 1].tobytes() + offsets[len(ids) :].tobytes()
+        extent = self._writer.append(b"".join([table, *ids, *payloads]))
+        self._chunks.append((*extent, first_row))
+
+    def add_column(self, name: str, column: Column) -> None:
+        """Writes one attribute column."""
+        prefix = f"attribute/{name}"
+        if isinstance(column, KeywordColumn):
+            encoded = [value.encode() for value in column.dictionary]
+            self._writer.add_bytes(f"{prefix}/dictionary", b"".join(encoded))
+            ends = np.cumsum([0, *map(len, encoded)]).astype(np.uint32)
+            self._writer.add_array(f"{prefix}/dictionary_offsets", ends)
+            self._writer.add_array(f"{prefix}/codes", column.codes)
+            if column.offsets is not None:
+                self._writer.add_array(f"{prefix}/offsets", column.offsets)
+            return
+        self._writer.add_array(f"{prefix}/present", np.packbits(column.present, bitorder="little"))
+        if isinstance(column, NumberColumn):
+            self._writer.add_array(f"{prefix}/values", column.values)
+
+    def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Writes a named array: `id_rank`, `row_lists/{space}`, and in the tail `centroids/…` and `codewords/…`."""
+        self._writer.add_array(name, array)
+
+    def begin_tail(self) -> int:
+        """Writes the tables; what follows is the tail. Returns where the tail begins."""
+        self._writer.append(b"")
+        offset = self._writer.offset
+        for space, rows in self._rows.items():
+            self._writer.add_array(f"list_rows/{space}", np.asarray(rows, np.uint32))
+            self._writer.add_array(f"lists/{space}", np.asarray(self._lists[space], np.uint64).reshape(-1, 3))
+            self._writer.add_array(f"exact/{space}", np.asarray(self._exact[space], np.uint64).reshape(-1, 3))
+        self._writer.add_array("items", np.asarray(self._chunks, np.uint64).reshape(-1, 4))
+        return offset
+
+    def finish(self, *, rows: int, spaces: Sequence[ShardSpace], attributes: Sequence[AttributeSpec]) -> int:
+        """Writes directory and footer; returns the size of the file."""
+        meta = {
+            "rows": rows,
+            "spaces": [{f: getattr(space, f) for f in ShardSpace.__slots__} for space in spaces],
+            "attributes": [{"name": a.name, "type": a.type, "multi": a.multi} for a in attributes],
+        }
+        return self._writer.finish(meta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardHeader:
+    """The opened head of a shard: everything its tail says."""
+
+    rows: int
+    spaces: dict[str, ShardSpace]
+    attributes: dict[str, AttributeSpec]
+    directory: Directory
+    arrays: dict[str, npt.NDArray[Any]]
+
+    def list_extent(self, space: str, number: int) -> Extent:
+        """Returns where a list block lies."""
+        return _extent(self.arrays[f"lists/{space}"][number])
+
+    def exact_extent(self, space: str, number: int) -> Extent:
+        """Returns where the full-precision vectors of a list lie."""
+        return _extent(self.arrays[f"exact/{space}"][number])
+
+    def item_extent(self, chunk: int) -> Extent:
+        """Returns where a chunk of items lies."""
+        return _extent(self.arrays["items"][chunk])
+
+
+def _extent(row: npt.NDArray[np.uint64]) -> Extent:
+    offset, size, checksum = row[:3].tolist()
+    if size > MAX_BLOCK_BYTES:
+        raise FormatError("a block is larger than any this format writes", bytes=size)
+    return Extent(offset=offset, bytes=size, checksum=checksum)
+
+
+def read_header(directory: Directory, tail: bytes, tail_offset: int) -> ShardHeader:
+    """Returns the header in a shard's tail. Raises FormatError when its parts contradict each other.
+
+    Args:
+        directory: parsed from the same tail.
+        tail: the bytes from `tail_offset` to the end of the file.
+        tail_offset: where they begin in the file.
+    """
+    try:
+        meta = directory.meta
+        spaces = {raw["name"]: _space(raw) for raw in meta["spaces"]}
+        specs = [
+            AttributeSpec(name=a["name"], type=AttributeType(a["type"]), multi=a["multi"]) for a in meta["attributes"]
+        ]
+        rows = int(meta["rows"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise FormatError("the shard's meta object is not what the format says") from exc
+    if not 0 <= rows <= MAX_ROWS_PER_SHARD:
+        raise FormatError("the shard has more rows than any this format writes", rows=rows)
+    arrays = {
+        name: decode_block(name, block, tail[block.offset - tail_offset :][: block.bytes])
+        for name, block in directory.blocks.items()
+        if block.offset >= tail_offset
+    }
+    header = ShardHeader(
+        rows=rows, spaces=spaces, attributes={s.name: s for s in specs}, directory=directory, arrays=arrays
+    )
+    for space in spaces.values():
+        _check_space(header, space)
+    return header
+
+
+def _space(raw: dict[str, Any]) -> ShardSpace:
+    return ShardSpace(**{**raw, "metric": Metric(raw["metric"]), "index": IndexType(raw["index"])})
+
+
+def _check_space(header: ShardHeader, space: ShardSpace) -> None:
+    arrays, lists = header.arrays, space.lists
+    names = [f"list_rows/{space.name}", f"lists/{space.name}", f"exact/{space.name}", f"centroids/{space.name}"]
+    bounded = 0 <= lists <= MAX_LISTS_PER_SHARD and 1 <= space.dimension <= MAX_DIMENSION
+    if not bounded or any(name not in arrays or len(arrays[name]) != lists for name in names):
+        raise FormatError("the shard's tables contradict its meta object", space=space.name)
+    if int(arrays[names[0]].sum(dtype=np.uint64)) > header.rows:
+        raise FormatError("the shard's lists have more rows than the shard", space=space.name)
+
+
+def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, data: bytes) -> ListBlock:
+    """Returns a list block after its checksum. Raises FormatError.
+
+    Args:
+        space: the list belongs to.
+        rows: of the list. shard_rows: of the whole shard, which row numbers must be below.
+        extent: as the table says. data: the bytes read.
+    """
+    verify(data, extent.checksum, f"a list of {space.name}")
+    packed = packed_bytes(rows, space.code_bytes)
+    refine = rows * space.dimension if space.code_bytes else 0
+    sizes = [4 * rows, 4 * rows if space.code_bytes else 0, packed, refine]
+    if sum(sizes) != len(data):
+        raise FormatError("a list block has another size than its rows need", space=space.name)
+    cuts = np.cumsum([0, *sizes]).tolist()
+    parts = [memoryview(data)[a:b] for a, b in pairwise(cuts)]
+    numbers = np.frombuffer(parts[0], "<u4")
+    if rows and int(numbers.max()) >= shard_rows:
+        raise FormatError("a list names a row that the shard does not have", space=space.name)
+    return ListBlock(
+        rows=numbers,
+        scales=np.frombuffer(parts[1], "<f4"),
+        packed=np.frombuffer(parts[2], np.uint8),
+        refine=np.frombuffer(parts[3], np.int8).reshape(-1, space.dimension),
+    )
+
+
+def decode_exact(space: ShardSpace, rows: int, extent: Extent, data: bytes) -> Float32Array:
+    """Returns (rows, dimension) float32 after the checksum. Raises FormatError."""
+    verify(data, extent.checksum, f"exact vectors of {space.name}")
+    if len(data) != 4 * rows * space.dimension:
+        raise FormatError("an exact block has another size than its rows need", space=space.name)
+    return np.frombuffer(data, "<f4").reshape(rows, space.dimension)
+
+
+def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
+    """Returns a chunk of `rows` items after its checksum. Raises FormatError."""
+    verify(data, extent.checksum, "items")
+    offsets = np.frombuffer(data[: 8 * (rows + 1)], "<u4")
+    if len(offsets) != 2 * (rows + 1) or (np.diff(offsets.astype(np.int64)) < 0).any() or offsets[-1] != len(data):
+        raise FormatError("a chunk of items contradicts its offsets")
+    return ItemChunk(id_offsets=offsets[: rows + 1], payload_offsets=offsets[rows + 1 :], data=data)
+
+
+def column_blocks(header: ShardHeader, name: str) -> list[str]:
+    """Returns the names of the blocks that hold an attribute's column."""
+    return [block for block in header.directory.blocks if block.startswith(f"attribute/{name}/")]
+
+
+def decode_column(header: ShardHeader, name: str, blocks: dict[str, npt.NDArray[Any]]) -> Column:
+    """Returns an attribute's column from its decoded blocks. Raises FormatError."""
+    prefix = f"attribute/{name}/"
+    part = {key.removeprefix(prefix): value for key, value in blocks.items()}
+    try:
+        if header.attributes[name].type is AttributeType.KEYWORD:
+            ends = part["dictionary_offsets"].tolist()
+            text = part["dictionary"].tobytes()
+            values = [text[a:b].decode() for a, b in pairwise(ends)]
+            keywords = KeywordColumn(dictionary=values, codes=part["codes"], offsets=part.get("offsets"))
+            _check_codes(keywords, header.rows)
+            return keywords
+        present = np.unpackbits(part["present"], count=header.rows, bitorder="little").astype(bool)
+        if "values" not in part:
+            return PresenceColumn(present=present)
+        if len(part["values"]) != header.rows:
+            raise FormatError("a column has another length than the shard", attribute=name)
+        return NumberColumn(values=part["values"], present=present)
+    except (KeyError, ValueError) as exc:
+        raise FormatError("a column is not what the format says", attribute=name) from exc
+
+
+def _check_codes(column: KeywordColumn, rows: int) -> None:
+    expected = rows if column.offsets is None else int(column.offsets[-1])
+    lengths_fit = len(column.codes) == expected and (column.offsets is None or len(column.offsets) == rows + 1)
+    if not lengths_fit or (len(column.codes) and int(column.codes.max()) >= len(column.dictionary)):
+        raise FormatError("a keyword column contradicts itself")
+
+
+def items_first_rows(header: ShardHeader) -> Int64Array:
+    """Returns (chunks + 1,) int64: the first row of each chunk, and the number of rows."""
+    firsts = header.arrays["items"][:, 3].astype(np.int64)
+    return np.append(firsts, header.rows)

@@ -1,0 +1,200 @@
+"""Attribute columns and the exact evaluation of a filter on them.
+
+Cost: a comparison reads one column once; a keyword comparison is settled on the dictionary, then looked up by code.
+"""
+
+from __future__ import annotations
+
+import operator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shardlake.query.filter import Node, to_column_value
+from shardlake.types import AttributeSpec, AttributeType, BoolArray
+
+_NUMBERS: dict[AttributeType, Any] = {
+    AttributeType.INT: np.int64,
+    AttributeType.DATETIME: np.int64,
+    AttributeType.FLOAT: np.float64,
+    AttributeType.BOOL: np.uint8,
+}
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberColumn:
+    """One number a row: (n,) int64, float64 or uint8 values, and (n,) bool where there is one."""
+
+    values: npt.NDArray[Any]
+    present: BoolArray
+
+    def compare(self, word: str, value: Any) -> BoolArray:  # noqa: ANN401  # a number of the column's type
+        """Returns the rows whose value satisfies a comparison."""
+        mask: BoolArray = _COMPARE[word](self.values, value) & self.present
+        return mask
+
+    def among(self, values: Sequence[Any]) -> BoolArray:
+        """Returns the rows whose value is one of `values`."""
+        return np.isin(self.values, np.asarray(values, self.values.dtype)) & self.present
+
+    def zone(self) -> tuple[Any, Any] | None:
+        """Returns the smallest and largest present value, or None."""
+        if not self.present.any():
+            return None
+        there = self.values[self.present]
+        return there.min().item(), there.max().item()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeywordColumn:
+    """Strings by dictionary.
+
+    Attributes:
+        dictionary: the distinct values in code point order.
+        codes: int32 positions in the dictionary; of row r from offsets[r] to offsets[r + 1].
+        offsets: (n + 1,) uint32, or None where each row has exactly one code, -1 for a missing value.
+    """
+
+    dictionary: list[str]
+    codes: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.uint32] | None
+
+    @property
+    def present(self) -> BoolArray:
+        """The rows that have a value."""
+        if self.offsets is None:
+            return np.asarray(self.codes >= 0)
+        return np.asarray(self.offsets[1:] > self.offsets[:-1])
+
+    def compare(self, word: str, value: str) -> BoolArray:
+        """Returns the rows of which any value satisfies a comparison."""
+        left, right = bisect_left(self.dictionary, value), bisect_right(self.dictionary, value)
+        end = len(self.dictionary)
+        span = {"eq": (left, right), "gt": (right, end), "gte": (left, end), "lt": (0, left), "lte": (0, right)}[word]
+        return self._rows_with(range(*span))
+
+    def among(self, values: Sequence[str]) -> BoolArray:
+        """Returns the rows of which any value is one of `values`."""
+        found = [bisect_left(self.dictionary, value) for value in values]
+        pairs = zip(found, values, strict=True)
+        return self._rows_with([i for i, v in pairs if i < len(self.dictionary) and self.dictionary[i] == v])
+
+    def zone(self) -> tuple[str, str] | None:
+        """Returns the first and last value in code point order, or None."""
+        return (self.dictionary[0], self.dictionary[-1]) if self.dictionary else None
+
+    def _rows_with(self, codes: Sequence[int]) -> BoolArray:
+        # One place more than the dictionary: code -1, a missing value, looks up the last one, which is never set.
+        wanted = np.zeros(len(self.dictionary) + 1, bool)
+        wanted[list(codes)] = True
+        hits = wanted[self.codes]
+        if self.offsets is None:
+            return hits
+        running = np.concatenate([[0], np.cumsum(hits, dtype=np.int64)])
+        return np.asarray(running[self.offsets[1:]] > running[self.offsets[:-1]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceColumn:
+    """A column that only knows where there is a value: text and geo attributes, until they are indexed."""
+
+    present: BoolArray
+
+    def zone(self) -> None:
+        """Returns None: nothing is known of the values."""
+
+
+Column = NumberColumn | KeywordColumn | PresenceColumn
+
+
+def evaluate(node: Node, columns: Mapping[str, Column], rows: int) -> BoolArray:
+    """Returns (rows,) bool: which rows pass a filter in wire form.
+
+    Requires: `columns` has every attribute the filter names (`attributes_of`), of `rows` rows each.
+    """
+    word = node[0]
+    if word == "all":
+        return np.ones(rows, bool)
+    if word in {"and", "or"}:
+        join = operator.and_ if word == "and" else operator.or_
+        return reduce(join, (evaluate(part, columns, rows) for part in node[1:]))
+    if word == "not":
+        return ~evaluate(node[1], columns, rows)
+    return _condition(word, columns[node[1]], node[2:])
+
+
+def _condition(word: str, column: Column, operand: Sequence[Any]) -> BoolArray:
+    if word == "exists":
+        return column.present
+    if isinstance(column, PresenceColumn):
+        raise ValueError("a column without values was asked for a comparison")
+    return column.among(operand[0]) if word == "in" else column.compare(word, operand[0])
+
+
+def can_match(node: Node, zones: Mapping[str, Sequence[Any]]) -> bool:
+    """Returns False when the zone maps prove that no row passes.
+
+    Args:
+        node: the filter in wire form.
+        zones: {attribute: [min, max]} over present values; an attribute that is absent proves nothing.
+    """
+    word = node[0]
+    if word == "and":
+        return all(can_match(part, zones) for part in node[1:])
+    if word == "or":
+        return any(can_match(part, zones) for part in node[1:])
+    if word in {"not", "all", "exists"} or node[1] not in zones:
+        return True
+    low, high = zones[node[1]]
+    if word == "in":
+        return any(low <= value <= high for value in node[2])
+    value = node[2]
+    reach = {
+        "eq": low <= value <= high,
+        "gt": high > value,
+        "gte": high >= value,
+        "lt": low < value,
+        "lte": low <= value,
+    }
+    return bool(reach[word])
+
+
+def build_column(spec: AttributeSpec, values: Sequence[Any]) -> Column:
+    """Returns the column of one attribute from items' JSON values; None is missing.
+
+    Requires: values were validated against the schema (`contracts.item`).
+    """
+    if spec.type is AttributeType.KEYWORD:
+        return _keyword_column(spec, values)
+    present = np.fromiter((value is not None for value in values), bool, len(values))
+    if spec.type not in _NUMBERS:
+        return PresenceColumn(present=present)
+    numbers = [0 if value is None else to_column_value(spec, value) for value in values]
+    return NumberColumn(values=np.asarray(numbers, _NUMBERS[spec.type]), present=present)
+
+
+def _keyword_column(spec: AttributeSpec, values: Sequence[Any]) -> KeywordColumn:
+    if not spec.multi:
+        dictionary = sorted({value for value in values if value is not None})
+        position = {value: code for code, value in enumerate(dictionary)}
+        codes = np.fromiter((position.get(value, -1) for value in values), np.int32, len(values))
+        return KeywordColumn(dictionary=dictionary, codes=codes, offsets=None)
+    lists = [value or [] for value in values]
+    dictionary = sorted({entry for entries in lists for entry in entries})
+    position = {value: code for code, value in enumerate(dictionary)}
+    offsets = np.zeros(len(lists) + 1, np.uint32)
+    np.cumsum([len(entries) for entries in lists], out=offsets[1:])
+    flat = np.fromiter((position[entry] for entries in lists for entry in entries), np.int32, int(offsets[-1]))
+    return KeywordColumn(dictionary=dictionary, codes=flat, offsets=offsets)
