@@ -48,8 +48,9 @@ class ShardRow:
         footer_offset: where the directory begins, so that the shard opens with one exact ranged read.
         lists: {space: (first list, one past the last)} in the numbering of that space's centroids.
         checksum: xxh3-64 of the whole object, hexadecimal.
-        zone_maps: {attribute: [min, max]} over present values, for int, float, bool and datetime (as stored numbers), and
-            for keyword (as strings). An attribute that is absent here cannot be pruned by.
+        zone_maps: {attribute: [min, max]} over present values, for int, float, bool and datetime (as stored numbers),
+            and for keyword (as strings). An attribute that is absent here cannot be pruned by; a catalog leaves the
+            longest out when all together are larger than limits.MAX_ZONE_MAPS_BYTES.
     """
 
     shard_id: int
@@ -124,7 +125,8 @@ class BuildRow:
 
 
 class Catalog(Protocol):
-    """Raises Unavailable (catalog-unavailable) and Overloaded when the table does, and nothing foreign."""
+    """Every method raises Unavailable (catalog-unavailable), Overloaded or Forbidden when the table does, and nothing
+    foreign."""
 
     def create_collection(self, row: CollectionRow) -> tuple[CollectionRow, bool]:
         """Creates, or returns what stands: (row, created). Raises Conflict (name-taken) when the body differs."""

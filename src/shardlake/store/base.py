@@ -39,9 +39,7 @@ class ObjectStore(Protocol):
             InvalidInput: payload-too-large, when it is larger than `max_bytes`; nothing larger is allocated.
         """
 
-    def get_ranges(
-        self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None
-    ) -> list[bytes]:
+    def get_ranges(self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None) -> list[bytes]:
         """Returns the bytes of each range, in the order asked, read in parallel.
 
         Raises:
@@ -51,9 +49,7 @@ class ObjectStore(Protocol):
         Cost: one GET a range. Coalescing is the caller's business.
         """
 
-    def get_suffix(
-        self, key: str, length: int, *, deadline: Deadline | None = None
-    ) -> tuple[bytes, int]:
+    def get_suffix(self, key: str, length: int, *, deadline: Deadline | None = None) -> tuple[bytes, int]:
         """Returns the last `length` bytes (or the whole object when shorter) and the object's full size."""
 
     def open(self, key: str) -> BinaryIO:

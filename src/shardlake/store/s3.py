@@ -265,8 +265,11 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-def connect(max_parallel: int) -> S3Client:
-    """Returns a client whose connections, retries and timeouts fit `max_parallel` calls at once."""
+def connect(max_parallel: int = DEFAULT_PARALLEL, *, endpoint_url: str | None = None) -> S3Client:
+    """Returns a client whose connections, retries and timeouts fit `max_parallel` calls at once.
+
+    It speaks to the environment's endpoint unless another is given.
+    """
     config = Config(
         max_pool_connections=max_parallel,
         retries={"mode": "standard", "total_max_attempts": 3},
@@ -278,10 +281,11 @@ def connect(max_parallel: int) -> S3Client:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    client: S3Client = boto3.client("s3", config=config)
+    client: S3Client = boto3.client("s3", config=config, endpoint_url=endpoint_url)
     if ".amazonaws." not in client.meta.endpoint_url:
         client.close()  # an emulator: bucket.localhost resolves nowhere, so the bucket goes into the path
-        client = boto3.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+        config = config.merge(Config(s3={"addressing_style": "path"}))
+        client = boto3.client("s3", config=config, endpoint_url=endpoint_url)
     return client
 
 

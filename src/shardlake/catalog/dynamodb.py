@@ -1,0 +1,304 @@
+"""The catalog on DynamoDB: two tables, every read consistent, every decision a condition on one row.
+
+    catalog   pk            sk
+              collections   {name}                      a collection as created; dropping removes this row alone
+              {uid}         pointer                     what is current: the only row that ever moves
+              {uid}         version#{version}           every version that was committed
+              {uid}         segment#{segment_id}
+              {uid}         receipt#{hash of source}    hashed, for a source key may be longer than a sort key
+              {uid}         rejected#{hash of source}   the number of refused items, where there are any
+              {uid}         build#{build_id}
+    shards    {uid}#{version}   {shard_id}              the shard map of one version
+
+A commit first writes the shard map, which nobody looks for yet, then adds the version row and moves the pointer in one
+transaction. The version row is what makes it repeatable: it stands exactly if the pointer once moved to that version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from shardlake.catalog.base import BuildRow, CollectionRow, Pointer, Receipt, SegmentRow, ShardRow
+from shardlake.catalog.rows import RowT, bounded, from_item, to_item
+from shardlake.catalog.tables import ROW_IS_NEW, Tables, backoff
+from shardlake.errors import (
+    CommitUnknown,
+    Conflict,
+    ErrorKind,
+    Forbidden,
+    InternalError,
+    NotFound,
+    Overloaded,
+    ShardlakeError,
+    Unavailable,
+)
+from shardlake.foreign import ErrorTable, Meaning
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+NAMES: Final = "collections"
+POINTER: Final = "pointer"
+POINTER_IS_EXPECTED: Final = "#version = :expected"
+
+_DOWN = Meaning(Unavailable, ErrorKind.CATALOG_UNAVAILABLE, "the catalog failed for the moment")
+_BUSY = Meaning(Overloaded, ErrorKind.THROTTLED, "the catalog asks to slow down")
+_REFUSED = Meaning(Forbidden, ErrorKind.FORBIDDEN, "the catalog refused our credentials")
+
+ERRORS = ErrorTable(
+    service="dynamodb",
+    unavailable=ErrorKind.CATALOG_UNAVAILABLE,
+    # Amazon DynamoDB developer guide, Error handling (2026-11).
+    codes={
+        **dict.fromkeys(("ProvisionedThroughputExceededException", "ThrottlingException"), _BUSY),
+        **dict.fromkeys(("RequestLimitExceeded", "TransactionConflictException", "LimitExceededException"), _BUSY),
+        **dict.fromkeys(("TransactionCanceledException", "TransactionInProgressException"), _BUSY),
+        **dict.fromkeys(("InternalServerError", "InternalFailure", "ServiceUnavailable"), _DOWN),
+        **dict.fromkeys(("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"), _REFUSED),
+        **dict.fromkeys(("IncompleteSignatureException", "InvalidSignatureException"), _REFUSED),
+        "MissingAuthenticationTokenException": _REFUSED,
+        "ResourceNotFoundException": Meaning(
+            InternalError, ErrorKind.INTERNAL, "the deployment's table does not exist"
+        ),
+        "ConditionalCheckFailedException": Meaning(Conflict, ErrorKind.COMMIT_CONFLICT, "the row is not as expected"),
+    },
+    types={
+        **dict.fromkeys((ConnectionError, HTTPClientError), _DOWN),
+        **dict.fromkeys((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _REFUSED),
+    },
+)
+
+
+class DynamoCatalog:
+    """Collections, versions and what belongs to them.
+
+    Args:
+        catalog_table: name of the table with keys pk (S) and sk (S).
+        shard_table: name of the table with keys pk (S) and sk (N).
+        client: a DynamoDB client to use instead of one of our own.
+    """
+
+    def __init__(self, catalog_table: str, shard_table: str, *, client: DynamoDBClient | None = None) -> None:
+        self._table = catalog_table
+        self._shards = shard_table
+        self._client = client or connect()
+        self._tables = Tables(self._client, _ours)
+
+    def close(self) -> None:
+        """Ends the connections; the catalog is of no use afterwards."""
+        self._client.close()
+
+    def create_collection(self, row: CollectionRow) -> tuple[CollectionRow, bool]:
+        """Creates, or returns what stands. A repetition after a lost reply still says that it created."""
+        if self._tables.put_new(self._table, {**_key(NAMES, row.name), **to_item(row)}):
+            return row, True
+        standing = self.get_collection(row.name)
+        if standing.body != row.body:
+            raise Conflict(
+                "a collection of this name has another schema", kind=ErrorKind.NAME_TAKEN, collection=row.name
+            )
+        return standing, standing.uid == row.uid
+
+    def get_collection(self, name: str) -> CollectionRow:
+        """Returns the collection of that name."""
+        row = self._get(CollectionRow, NAMES, name)
+        if row is None:
+            raise _no_collection(name)
+        return row
+
+    def list_collections(self) -> list[CollectionRow]:
+        """Returns all collections by name."""
+        return [from_item(CollectionRow, item) for item in self._tables.query(self._table, NAMES)]
+
+    def drop_collection(self, name: str) -> CollectionRow:
+        """Takes the name away; rows under its uid stay."""
+        item = self._tables.delete(self._table, _key(NAMES, name))
+        if item is None:
+            raise _no_collection(name)
+        return from_item(CollectionRow, item)
+
+    def pointer(self, uid: str) -> Pointer | None:
+        """Returns what is current. Cost: one consistent read."""
+        return self._get(Pointer, uid, POINTER)
+
+    def commit(self, uid: str, *, expected: str | None, pointer: Pointer, shards: Sequence[ShardRow]) -> None:
+        """Writes the shard map, then adds the version and moves the pointer in one transaction."""
+        if self._has_landed(uid, pointer):
+            return
+        current = self.pointer(uid)
+        if (current.version if current else None) != expected:
+            raise _moved(expected, pointer)  # before a shard map is written that nobody will look for
+        pk = {"S": f"{uid}#{pointer.version}"}
+        items = [{"pk": pk, "sk": {"N": str(row.shard_id)}, **to_item(bounded(row))} for row in shards]
+        self._tables.write_all(self._shards, items)
+        self._move_pointer(uid, expected, pointer)
+
+    def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
+        """Returns the shard map of one version, by shard_id."""
+        return [from_item(ShardRow, item) for item in self._tables.query(self._shards, f"{uid}#{version}")]
+
+    def versions(self, uid: str) -> list[Pointer]:
+        """Returns every committed version, oldest first."""
+        return [from_item(Pointer, item) for item in self._tables.query(self._table, uid, "version#")]
+
+    def add_segment(self, uid: str, row: SegmentRow) -> bool:
+        """Adds the segment; False where it stands already."""
+        return self._tables.put_new(self._table, {**_key(uid, f"segment#{row.segment_id}"), **to_item(row)})
+
+    def segments(self, uid: str) -> list[SegmentRow]:
+        """Returns all segments by (order, segment_id)."""
+        rows = [from_item(SegmentRow, item) for item in self._tables.query(self._table, uid, "segment#")]
+        return sorted(rows, key=lambda row: (row.order, row.segment_id))
+
+    def put_receipt(self, uid: str, receipt: Receipt) -> None:
+        """Records what became of one dropped file.
+
+        Two writes, not a transaction: a file is taken in again until its receipt stands, so a half-done pair heals.
+        """
+        hashed = _hashed(receipt.source)
+        counted = _key(uid, f"rejected#{hashed}")
+        if receipt.rejected:
+            self._tables.put(self._table, {**counted, "rejected": {"N": str(receipt.rejected)}})
+        else:
+            self._tables.delete(self._table, counted)
+        self._tables.put(self._table, {**_key(uid, f"receipt#{hashed}"), **to_item(receipt)})
+
+    def receipts(self, uid: str, sources: Sequence[str]) -> dict[str, Receipt]:
+        """Returns the receipts there are for the given source keys. Cost: one BatchGetItem a hundred."""
+        keys = [_key(uid, f"receipt#{_hashed(source)}") for source in dict.fromkeys(sources)]
+        rows = (from_item(Receipt, item) for item in self._tables.read_all(self._table, keys))
+        found = {row.source: row for row in rows}
+        return {source: found[source] for source in sources if source in found}
+
+    def rejected_total(self, uid: str) -> int:
+        """Returns how many items of all files have been rejected. Cost: grows with the files that had any."""
+        return sum(int(item["rejected"]["N"]) for item in self._tables.query(self._table, uid, "rejected#"))
+
+    def put_build(self, uid: str, row: BuildRow) -> None:
+        """Writes the state of a build."""
+        self._tables.put(self._table, {**_key(uid, f"build#{row.build_id}"), **to_item(row)})
+
+    def get_build(self, uid: str, build_id: str) -> BuildRow:
+        """Returns a build."""
+        row = self._get(BuildRow, uid, f"build#{build_id}")
+        if row is None:
+            raise NotFound("there is no such build", kind=ErrorKind.BUILD_NOT_FOUND, build_id=build_id)
+        return row
+
+    def _get(self, cls: type[RowT], pk: str, sk: str) -> RowT | None:
+        item = self._tables.get(self._table, _key(pk, sk))
+        return from_item(cls, item) if item else None
+
+    def _has_landed(self, uid: str, pointer: Pointer) -> bool:
+        """Returns whether this very commit was made; raises Conflict where another build took its version."""
+        standing = self._get(Pointer, uid, f"version#{pointer.version}")
+        if standing is not None and standing.build_id != pointer.build_id:
+            raise _moved(standing.version, pointer)
+        return standing is not None
+
+    def _move_pointer(self, uid: str, expected: str | None, pointer: Pointer) -> None:
+        for wait_s in backoff():
+            try:
+                self._client.transact_write_items(TransactItems=self._commit_items(uid, expected, pointer))
+                return
+            except (ClientError, BotoCoreError) as exc:
+                verdict = self._verdict(uid, expected, pointer, exc)
+                if verdict is None:
+                    return
+                if not isinstance(verdict, Overloaded):
+                    raise verdict from exc
+            time.sleep(wait_s)
+        raise Overloaded(_BUSY.message, kind=_BUSY.kind, service=ERRORS.service)
+
+    def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
+        version = {**_key(uid, f"version#{pointer.version}"), **to_item(pointer)}
+        moved: dict[str, Any] = {"TableName": self._table, "Item": {**_key(uid, POINTER), **to_item(pointer)}}
+        if expected is None:
+            moved["ConditionExpression"] = ROW_IS_NEW
+        else:
+            moved["ConditionExpression"] = POINTER_IS_EXPECTED
+            moved["ExpressionAttributeNames"] = {"#version": "version"}
+            moved["ExpressionAttributeValues"] = {":expected": {"S": expected}}
+        added = {"TableName": self._table, "Item": version, "ConditionExpression": ROW_IS_NEW}
+        return [{"Put": added}, {"Put": moved}]
+
+    def _verdict(
+        self, uid: str, expected: str | None, pointer: Pointer, exc: ClientError | BotoCoreError
+    ) -> ShardlakeError | None:
+        """Returns what a failed commit means: None when it landed all the same, Overloaded when to try again."""
+        response: Mapping[str, Any] = getattr(exc, "response", {})
+        cancelled = response.get("Error", {}).get("Code") == "TransactionCanceledException"
+        try:
+            if self._has_landed(uid, pointer):  # an earlier attempt of the SDK did it, and its reply was lost
+                return None
+        except Conflict as conflict:
+            return conflict
+        except ShardlakeError:
+            return _unknown(pointer)
+        reasons = {reason.get("Code") for reason in response.get("CancellationReasons", ())}
+        if cancelled and "ConditionalCheckFailed" in reasons:
+            return _moved(expected, pointer)
+        # Cancelled for another reason: it met another transaction, or a throttle, and certainly did not land.
+        return ERRORS.translate(exc) if cancelled else _unknown(pointer)
+
+
+def connect(*, endpoint_url: str | None = None) -> DynamoDBClient:
+    """Returns a client with our retries and timeouts, at the environment's endpoint unless another is given."""
+    config = Config(
+        max_pool_connections=16,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=2,
+        read_timeout=5,
+        tcp_keepalive=True,
+    )
+    client: DynamoDBClient = boto3.client("dynamodb", config=config, endpoint_url=endpoint_url)
+    return client
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, BotoCoreError) as exc:
+        raise ERRORS.translate(exc) from exc
+
+
+def _key(pk: str, sk: str) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def _hashed(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _no_collection(name: str) -> NotFound:
+    return NotFound("there is no such collection", kind=ErrorKind.COLLECTION_NOT_FOUND, collection=name)
+
+
+def _moved(expected: str | None, pointer: Pointer) -> Conflict:
+    return Conflict(
+        "another writer moved the pointer",
+        kind=ErrorKind.COMMIT_CONFLICT,
+        expected=expected,
+        version=pointer.version,
+    )
+
+
+def _unknown(pointer: Pointer) -> CommitUnknown:
+    return CommitUnknown("the reply to the commit was lost; read the pointer back", version=pointer.version)

@@ -1,0 +1,108 @@
+"""Rows of DynamoDB tables by key, in pages and batches. Imports no SDK: the client and its error guard are given."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
+
+from shardlake.errors import Conflict, Overloaded
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = Mapping[str, Any]
+Guard = Callable[[], AbstractContextManager[None]]
+"""A context in which foreign exceptions become ours."""
+
+ROW_IS_NEW: Final = "attribute_not_exists(pk)"
+
+BATCH_WRITE_ITEMS = 25  # of one BatchWriteItem (AWS quotas, 2026-11)
+BATCH_GET_ITEMS = 100  # of one BatchGetItem
+ATTEMPTS = 8  # of a batch with items left over, or of a transaction that met another one
+BACKOFF_S = 0.02  # doubled each time, with full jitter: 2.5 s in all on the average
+
+
+class Tables:
+    """What the catalog asks of its tables. Every read is consistent."""
+
+    def __init__(self, client: DynamoDBClient, guard: Guard) -> None:
+        self._client = client
+        self._guard = guard
+
+    def get(self, table: str, key: Item) -> Item | None:
+        """Returns one row."""
+        with self._guard():
+            answer = self._client.get_item(TableName=table, Key=key, ConsistentRead=True)
+        return answer.get("Item") or None
+
+    def put(self, table: str, item: Item) -> None:
+        """Writes one row, replacing what was there."""
+        with self._guard():
+            self._client.put_item(TableName=table, Item=item)
+
+    def put_new(self, table: str, item: Item) -> bool:
+        """Writes one row where none is; returns whether it did."""
+        try:
+            with self._guard():
+                self._client.put_item(TableName=table, Item=item, ConditionExpression=ROW_IS_NEW)
+        except Conflict:
+            return False
+        return True
+
+    def delete(self, table: str, key: Item) -> Item | None:
+        """Removes one row and returns it."""
+        with self._guard():
+            answer = self._client.delete_item(TableName=table, Key=key, ReturnValues="ALL_OLD")
+        return answer.get("Attributes") or None
+
+    def query(self, table: str, pk: str, prefix: str = "") -> Iterator[Item]:
+        """Yields the rows of one partition in key order, all pages of them."""
+        condition = "pk = :pk" + (" AND begins_with(sk, :prefix)" if prefix else "")
+        values: dict[str, Any] = {":pk": {"S": pk}} | ({":prefix": {"S": prefix}} if prefix else {})
+        pages = self._client.get_paginator("query").paginate(
+            TableName=table, KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True
+        )
+        with self._guard():
+            for page in pages:
+                yield from page["Items"]
+
+    def write_all(self, table: str, items: Sequence[Item]) -> None:
+        """Writes rows in batches; what a batch leaves over is written again, after a wait."""
+        for start in range(0, len(items), BATCH_WRITE_ITEMS):
+            self._write_batch(table, items[start : start + BATCH_WRITE_ITEMS])
+
+    def read_all(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
+        """Yields the rows there are for the keys, in any order. Requires: no key twice."""
+        for start in range(0, len(keys), BATCH_GET_ITEMS):
+            yield from self._read_batch(table, keys[start : start + BATCH_GET_ITEMS])
+
+    def _write_batch(self, table: str, items: Sequence[Item]) -> None:
+        requests: list[Any] = [{"PutRequest": {"Item": item}} for item in items]
+        for wait_s in backoff():
+            with self._guard():
+                answer = self._client.batch_write_item(RequestItems={table: requests})
+            requests = list(answer.get("UnprocessedItems", {}).get(table, []))
+            if not requests:
+                return
+            time.sleep(wait_s)
+        raise Overloaded("the catalog leaves rows over, again and again", left=len(requests))
+
+    def _read_batch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
+        wanted: dict[str, Any] = {table: {"Keys": list(keys), "ConsistentRead": True}}
+        for wait_s in backoff():
+            with self._guard():
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            yield from answer["Responses"].get(table, [])
+            wanted = dict(answer.get("UnprocessedKeys", {}))
+            if not wanted:
+                return
+            time.sleep(wait_s)
+        raise Overloaded("the catalog leaves keys over, again and again")
+
+
+def backoff() -> Iterator[float]:
+    """Yields the seconds to wait after each attempt."""
+    return (random.uniform(0, BACKOFF_S * 2**attempt) for attempt in range(ATTEMPTS))  # noqa: S311 - jitter only
