@@ -1,0 +1,1 @@
+"""How the embedded model is made: not shipped, run by hand, its results committed."""
