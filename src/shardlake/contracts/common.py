@@ -6,6 +6,7 @@ Nothing is believed before it is bounded: size, then syntax, then depth, then sh
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -33,6 +34,11 @@ class StrictModel(BaseModel):
     """A message: unknown fields are refused, and nothing is converted from another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def is_name(text: str) -> bool:
+    """Returns whether a text may name a collection or a space."""
+    return re.fullmatch(NAME_PATTERN.removesuffix("$"), text) is not None
 
 
 def parse_json(

@@ -8,6 +8,7 @@ from typing import Any
 
 from shardlake import limits
 from shardlake.contracts.encode import ImageModel, MediaModel
+from shardlake.contracts.pictures import picture_size
 from shardlake.errors import ErrorKind, Forbidden, InvalidInput
 from shardlake.types import Modality
 
@@ -41,7 +42,7 @@ def media_wire(media: MediaModel, modality: Modality, *, inbox: str) -> dict[str
 def check_image(image: ImageModel, *, inbox: str) -> None:
     """Checks what can be known of a picture without decoding it. Raises as `media_wire` does."""
     if image.base64 is not None:
-        image_bytes(image.base64)
+        picture_size(image_bytes(image.base64))
     elif image.s3 is not None and not _is_inside(image.s3, inbox):
         raise Forbidden(f"pictures are read from {inbox} only", kind=ErrorKind.FORBIDDEN_LOCATION, at="media.image.s3")
 

@@ -1,0 +1,91 @@
+"""Builds: start one, follow one; and the versions that they made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+
+from functions.api.http import Request, Response, json_response
+from functions.api.world import World
+from shardlake.catalog.base import BuildRow, BuildState, CollectionRow, Pointer
+from shardlake.contracts.common import parse_object
+from shardlake.errors import Conflict, ErrorKind, InvalidInput, NotFound, ShardlakeError
+
+QUEUED = "queued"
+MAX_BUILD_ID_CHARS = 64
+
+
+def post_build(world: World, request: Request, *, name: str) -> Response:
+    """Starts a build of everything taken in so far: 202; nothing taken in yet: 409 nothing-to-build."""
+    if request.body.strip() and parse_object(request.body):
+        raise InvalidInput("a build takes no parameters")
+    row = world.collection(name)
+    if not world.catalog.segments(row.uid):
+        raise Conflict("nothing has been taken in yet", kind=ErrorKind.NOTHING_TO_BUILD, collection=name)
+    now = world.timestamp()
+    build = BuildRow(
+        build_id=f"{world.now():%Y%m%d%H%M%S}-{world.new_id()[:12]}",
+        state=BuildState.QUEUED,
+        progress=0.0,
+        stage=QUEUED,
+        version=None,
+        error=None,
+        created_at=now,
+        updated_at=now,
+    )
+    world.catalog.put_build(row.uid, build)
+    _start(world, row, build)
+    return json_response(202, _body(build))
+
+
+def get_build(world: World, request: Request, *, name: str, id: str) -> Response:
+    """Answers a build's state and progress."""
+    row = world.collection(name)
+    if len(id) > MAX_BUILD_ID_CHARS:
+        raise NotFound("there is no such build", kind=ErrorKind.BUILD_NOT_FOUND)
+    return json_response(200, _body(world.catalog.get_build(row.uid, id)))
+
+
+def list_versions(world: World, request: Request, *, name: str) -> Response:
+    """Answers the history, newest first."""
+    row = world.collection(name)
+    current = world.catalog.pointer(row.uid)
+    history = [_version(pointer) for pointer in reversed(world.catalog.versions(row.uid))]
+    return json_response(200, {"current": current.version if current else None, "versions": history})
+
+
+def _start(world: World, row: CollectionRow, build: BuildRow) -> None:
+    message = orjson.dumps({"collection": row.name, "build_id": build.build_id})
+    try:
+        world.invoker.start(world.settings.build_function, message)
+    except ShardlakeError as error:
+        body = orjson.dumps(error.to_body()["error"], default=str).decode()
+        world.catalog.put_build(
+            row.uid, replace(build, state=BuildState.FAILED, error=body, updated_at=world.timestamp())
+        )
+        raise
+
+
+def _body(build: BuildRow) -> dict[str, object]:
+    return {
+        "build_id": build.build_id,
+        "state": build.state,
+        "version": build.version,
+        "progress": build.progress,
+        "stage": build.stage,
+        "error": None if build.error is None else orjson.loads(build.error),
+        "created_at": build.created_at,
+        "updated_at": build.updated_at,
+    }
+
+
+def _version(pointer: Pointer) -> dict[str, object]:
+    return {
+        "version": pointer.version,
+        "rows": pointer.rows,
+        "shards": pointer.shards,
+        "bytes": pointer.bytes,
+        "committed_at": pointer.committed_at,
+        "build_id": pointer.build_id,
+    }

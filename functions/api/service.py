@@ -1,0 +1,73 @@
+"""One request through the api: find the route, call its operation, turn whatever happens into a response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from functions.api import builds, collections, console, encode, health, items, uploads
+from functions.api.http import Request, Response, error_response, read_event, to_gateway
+from functions.api.routing import check_query, find
+from functions.api.world import World
+from shardlake.deadline import Deadline
+from shardlake.errors import ErrorKind, InternalError, ShardlakeError
+from shardlake.observability import Line, Observer
+
+Operation: TypeAlias = Callable[..., Response]
+
+OPERATIONS: dict[str, Operation] = {
+    "console": console.console,
+    "health": health.health,
+    "list_collections": collections.list_collections,
+    "put_collection": collections.put_collection,
+    "get_collection": collections.get_collection,
+    "drop_collection": collections.drop_collection,
+    "post_items": items.post_items,
+    "post_uploads": uploads.post_uploads,
+    "upload_status": uploads.upload_status,
+    "post_build": builds.post_build,
+    "get_build": builds.get_build,
+    "list_versions": builds.list_versions,
+    "encode": encode.encode,
+}
+"""What serves each served route of the table that the api function owns."""
+
+
+def answer(
+    event: Mapping[str, Any], world: Callable[[], World], *, observer: Observer, request_id: str, deadline: Deadline
+) -> dict[str, Any]:
+    """Returns the gateway's response to an event, whatever happens, and writes one line about it.
+
+    Args:
+        world: called within the invocation, so that a process that cannot be composed answers too.
+    """
+    try:
+        with observer.invocation("http", request_id=request_id) as line:
+            response = _observed(event, world, line, deadline)
+    except Exception:  # noqa: BLE001 - the outermost line: our bug becomes an answer; the observer has logged it
+        response = error_response(
+            InternalError("something broke on our side", kind=ErrorKind.INTERNAL, request_id=request_id)
+        )
+    return to_gateway(response)
+
+
+def respond(request: Request, world: Callable[[], World], line: Line) -> Response:
+    """Returns the response of the operation behind a request. Raises ShardlakeError."""
+    line.add(method=request.method)
+    match = find(request.method, request.path)
+    line.add(route=match.route.operation, collection=match.parameters.get("name"))
+    operation = OPERATIONS.get(match.route.operation)
+    if operation is None:
+        raise InternalError("the gateway sent a request here that another function serves")
+    check_query(match.route, set(request.query))
+    return operation(world(), request, **match.parameters)
+
+
+def _observed(event: Mapping[str, Any], world: Callable[[], World], line: Line, deadline: Deadline) -> Response:
+    try:
+        response = respond(read_event(event, deadline=deadline), world, line)
+    except ShardlakeError as error:
+        line.fail(error)
+        response = error_response(error)
+    line.add(status=response.status, answer_bytes=len(response.body))
+    return response
