@@ -11,8 +11,6 @@ from shardlake.local import CloudStatus, down, up
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / ".cache" / "models"  # `make test` prepares MiniLM here; without it there is the embedded encoder only
-    ROOT / ".cache" / "models"
-)  # `make test` prepares MiniLM here; without it the cloud has the embedded encoder only
 
 
 @pytest.fixture(scope="session")

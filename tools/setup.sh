@@ -16,6 +16,6 @@ if "$venv/bin/python" -c "" 2>/dev/null; then
 fi
 
 echo "Setting up $venv ($level) with $python"
-"$venv/bin/python" -c "" 2>/dev/null || "$python" -m venv --clear "$venv"
+"$venv/bin/python" -c "import pip" 2>/dev/null || "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" "$@"
 printf '%s' "$digest" >"$venv/.stamp-$level"
