@@ -15,10 +15,10 @@ MOST_ATTRIBUTES = 6
 MOST_CHARS = 60
 
 
-def show(console: Console, answer: SearchAnswer, *, title: str | None = None) -> None:
-    """Prints the hits, the cost, and which shards did not answer."""
+def show(console: Console, answer: SearchAnswer, *, title: str | None = None, most: int | None = None) -> None:
+    """Prints the hits (the first `most`), the cost, and which shards did not answer."""
     if answer.hits:
-        console.print(_table(answer, title))
+        console.print(_table(answer, title, most))
     else:
         console.print("no item passes")
     console.print(cost_line(answer), style="dim")
@@ -38,7 +38,7 @@ def cost_line(answer: SearchAnswer) -> str:
     return f"{len(answer)} hits{time} · {shards} · {scanned} · version {answer.version}"
 
 
-def _table(answer: SearchAnswer, title: str | None) -> Table:
+def _table(answer: SearchAnswer, title: str | None, most: int | None) -> Table:
     from rich.table import Table
 
     names = _attribute_names(answer)
@@ -48,7 +48,7 @@ def _table(answer: SearchAnswer, title: str | None) -> Table:
     table.add_column("score", justify="right")
     for name in names:
         table.add_column(name)
-    for rank, hit in enumerate(answer, 1):
+    for rank, hit in enumerate(answer.hits[:most], 1):
         score = "" if hit.score is None else f"{hit.score:.4f}"
         table.add_row(str(rank), hit.id, score, *(_cell(hit.attributes.get(name)) for name in names))
     return table
