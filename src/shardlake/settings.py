@@ -28,7 +28,7 @@ class Settings:
     encoders: str = "clip"  # comma separated; what the encode function loads
     models_dir: str = ""  # a folder of models beside the embedded one; empty: none
     build_part_rows: int = 100_000  # rows that one stage of a build holds at a time
-    build_threads: int = 2
+    build_threads: int = 1  # of faiss in a build; more only where the cores are its own
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:

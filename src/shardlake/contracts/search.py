@@ -69,7 +69,7 @@ class SearchRequest(_Strict):
 
 
 class BatchRequest(_Strict):
-    """The body of POST …/search:batch. Each search is checked on its own, so that one bad search is named by its index."""
+    """The body of POST …/search:batch. Each search is checked by itself: a bad one is named by index."""
 
     searches: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=limits.MAX_SEARCHES_PER_BATCH)]
 

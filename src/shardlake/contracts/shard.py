@@ -35,7 +35,7 @@ class LeafSearch:
     Attributes:
         query: (dimension,) float32, prepared for the metric; None looks for what passes the filter, by id.
         lists: the lists to probe, numbered within the shard, nearest first; None when the shard shall choose.
-        nprobe: how many lists an unfiltered search of the whole collection probes; the shard widens from it under a filter.
+        nprobe: how many lists an unfiltered search of all shards probes; under a filter the shard widens it.
         candidates: how many rows the scan hands to the refinement.
         exact: score every row that passes, from full-precision vectors.
         filter: the filter in wire form (`shardlake.query.filter`).

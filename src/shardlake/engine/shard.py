@@ -56,6 +56,10 @@ class OpenShard:
         """What this shard holds in memory, near enough to bound a cache by."""
         return self._other_bytes + sum(space.lists.resident_bytes for space in self._spaces.values())
 
+    def reader(self, stats: LeafStats, deadline: Deadline | None = None) -> Reader:
+        """Returns a reader of this shard that counts into `stats`."""
+        return Reader(self._read, deadline, stats)
+
     def space(self, name: str) -> OpenSpace:
         """Returns a space of the shard or raises NotFound."""
         found = self._spaces.get(name)
@@ -75,7 +79,7 @@ class OpenShard:
             Whatever the reads raise.
         """
         stats = LeafStats()
-        reader = Reader(self._read, deadline, stats)
+        reader = self.reader(stats, deadline)
         passing = self._passing(search, reader)
         if passing is not None:
             stats.rows_passing = int(np.count_nonzero(passing))

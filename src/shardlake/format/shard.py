@@ -130,15 +130,15 @@ class ShardWriter:
         """Writes a named array: `id_rank`, `row_lists/{space}`, and in the tail `centroids/…` and `codewords/…`."""
         self._writer.add_array(name, array)
 
-    def begin_tail(self) -> int:
+    def begin_tail(self, spaces: Sequence[str]) -> int:
         """Writes the tables; what follows is the tail. Returns where the tail begins."""
         self._writer.append(b"")
         offset = self._writer.offset
-        for space, rows in self._rows.items():
-            self._writer.add_array(f"list_rows/{space}", np.asarray(rows, np.uint32))
-            self._writer.add_array(f"lists/{space}", np.asarray(self._lists[space], np.uint64).reshape(-1, 3))
-            self._writer.add_array(f"exact/{space}", np.asarray(self._exact[space], np.uint64).reshape(-1, 3))
-        self._writer.add_array("items", np.asarray(self._chunks, np.uint64).reshape(-1, 4))
+        for space in spaces:
+            self._writer.add_array(f"list_rows/{space}", np.asarray(self._rows.get(space, []), np.uint32))
+            self._writer.add_array(f"lists/{space}", _table(self._lists.get(space, []), 3))
+            self._writer.add_array(f"exact/{space}", _table(self._exact.get(space, []), 3))
+        self._writer.add_array("items", _table(self._chunks, 4))
         return offset
 
     def finish(self, *, rows: int, spaces: Sequence[ShardSpace], attributes: Sequence[AttributeSpec]) -> int:
@@ -149,6 +149,10 @@ class ShardWriter:
             "attributes": [{"name": a.name, "type": a.type, "multi": a.multi} for a in attributes],
         }
         return self._writer.finish(meta)
+
+
+def _table(rows: Sequence[tuple[int, ...]], columns: int) -> npt.NDArray[np.uint64]:
+    return np.asarray(rows, np.uint64).reshape(-1, columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,3 +198,27 @@ def _keyword_column(spec: AttributeSpec, values: Sequence[Any]) -> KeywordColumn
     np.cumsum([len(entries) for entries in lists], out=offsets[1:])
     flat = np.fromiter((position[entry] for entries in lists for entry in entries), np.int32, int(offsets[-1]))
     return KeywordColumn(dictionary=dictionary, codes=flat, offsets=offsets)
+
+
+def concatenate(spec: AttributeSpec, columns: Sequence[Column]) -> Column:
+    """Returns the column of all rows of `columns`, in order. Requires: all are columns of `spec`, at least one."""
+    if spec.type is AttributeType.KEYWORD:
+        return _concatenate_keywords(
+            [column for column in columns if isinstance(column, KeywordColumn)], multi=spec.multi
+        )
+    present = np.concatenate([column.present for column in columns])
+    numbers = [column.values for column in columns if isinstance(column, NumberColumn)]
+    return NumberColumn(values=np.concatenate(numbers), present=present) if numbers else PresenceColumn(present=present)
+
+
+def _concatenate_keywords(columns: Sequence[KeywordColumn], *, multi: bool) -> KeywordColumn:
+    dictionary = sorted(set().union(*(column.dictionary for column in columns)))
+    position = {value: code for code, value in enumerate(dictionary)}
+    # -1, a missing value, looks up the last place.
+    maps = [np.array([*(position[v] for v in column.dictionary), -1], np.int32) for column in columns]
+    codes = np.concatenate([renumber[column.codes] for renumber, column in zip(maps, columns, strict=True)])
+    if not multi:
+        return KeywordColumn(dictionary=dictionary, codes=codes, offsets=None)
+    lengths = np.concatenate([np.diff(column.offsets) for column in columns if column.offsets is not None])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint32)
+    return KeywordColumn(dictionary=dictionary, codes=codes, offsets=offsets)

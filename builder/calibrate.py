@@ -1,0 +1,198 @@
+"""Stage 5: what each plan finds: held-out queries are searched exactly, and by every plan of the grid.
+
+A query is an item of the collection that is left out of its own answer; what is learned holds for queries of the items'
+own law. Memory: one shard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from builder.assign import part_name
+from builder.context import BuildContext
+from builder.survey import Survey
+from builder.train import TrainedSpace
+from builder.write import labels
+from shardlake.catalog.base import ShardRow
+from shardlake.contracts.shard import LeafStats
+from shardlake.core import exact
+from shardlake.core.calibration import CALIBRATED_K, CANDIDATES_GRID, CONFIDENCE, CurvePoint, nprobe_grid
+from shardlake.core.vectors import coarse_scores, nearest_lists
+from shardlake.deadline import Deadline
+from shardlake.engine.shard import OpenShard, open_shard
+from shardlake.engine.spaces import NO_LIST, IvfPqSpace
+from shardlake.store.base import ByteRange, ObjectStore
+from shardlake.types import Float32Array, IndexType, Int64Array
+
+QUERIES = 256
+MAX_CANDIDATES = 1_024  # of one plan; deeper refinement than this is exact search's business
+_PART_BITS = 40  # a label is part << 40 | row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HeldOut:
+    labels: Int64Array
+    vectors: Float32Array
+    truth: Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    k: int
+    nprobe: int
+    per_hit: int
+
+
+def calibrate(
+    context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], shards: Sequence[ShardRow]
+) -> dict[str, list[CurvePoint]]:
+    """Returns the curve of each space, empty where it is searched exactly; each is one artefact."""
+    curves = {}
+    for name, space in trained.items():
+        context.report("calibrate", 0.8)
+        stored = context.load(f"curve-{name}")
+        if stored is None:
+            points = _curve(context, found, space, shards) if space.index is IndexType.IVF_PQ else []
+            stored = context.save(f"curve-{name}", {}, {"points": [asdict(point) for point in points]})
+        curves[name] = [CurvePoint(**point) for point in stored.meta["points"]]
+    return curves
+
+
+def _curve(context: BuildContext, found: Survey, space: TrainedSpace, shards: Sequence[ShardRow]) -> list[CurvePoint]:
+    held_out = _held_out(context, found, space)
+    plans = [
+        _Plan(k, nprobe, per_hit)
+        for k in CALIBRATED_K
+        for nprobe in nprobe_grid(len(space.centroids))
+        for per_hit in CANDIDATES_GRID
+        if k * per_hit <= MAX_CANDIDATES
+    ]
+    best = {plan: _Best(len(held_out.vectors), plan.k) for plan in plans}
+    for row in shards:
+        opened = _open(context.store, row)
+        _search_shard(opened, space, row, held_out, best, _flat(labels(context, row.shard_id)))
+    return [_point(plan, best[plan], held_out) for plan in plans]
+
+
+def _point(plan: _Plan, best: _Best, held_out: _HeldOut) -> CurvePoint:
+    found = exact.recall(best.labels, held_out.truth[:, : plan.k])
+    error = CONFIDENCE * float(found.std()) / math.sqrt(len(found))
+    mean = float(found.mean())
+    return CurvePoint(
+        k=plan.k,
+        nprobe=plan.nprobe,
+        candidates_per_hit=plan.per_hit,
+        recall=round(mean, 4),
+        recall_low=round(mean - error, 4),
+    )
+
+
+# Held-out queries and the truth about them -------------------------------------------------------
+
+
+def _held_out(context: BuildContext, found: Survey, space: TrainedSpace) -> _HeldOut:
+    rng = np.random.default_rng([context.seed, 2])
+    drawn = [_draw(block, rng, QUERIES / found.rows) for block in _blocks(context, found, space)]
+    numbers = np.concatenate([block[0] for block in drawn])
+    vectors = np.concatenate([block[1] for block in drawn])
+    k = max(CALIBRATED_K)
+    near, _ = exact.nearest(vectors, _blocks(context, found, space), k + 1, space.spec.metric)
+    return _HeldOut(labels=numbers, vectors=vectors, truth=_without(near, numbers)[:, :k])
+
+
+def _draw(
+    block: tuple[Int64Array, Float32Array], rng: np.random.Generator, share: float
+) -> tuple[Int64Array, Float32Array]:
+    chosen = rng.random(len(block[0])) < share
+    return block[0][chosen], np.ascontiguousarray(block[1][chosen])
+
+
+def _blocks(context: BuildContext, found: Survey, space: TrainedSpace) -> Iterator[tuple[Int64Array, Float32Array]]:
+    name = space.spec.name
+    for number in range(len(found.parts)):
+        part = context.load(part_name(number))
+        assert part is not None
+        rows = np.flatnonzero(part.array(f"lists/{name}") != NO_LIST)
+        yield (number << _PART_BITS) + rows, part.array(f"vectors/{name}")[rows]
+
+
+def _without(near: Int64Array, own: Int64Array) -> Int64Array:
+    """Returns each row without its own label, one shorter."""
+    out = np.full((len(near), near.shape[1] - 1), -1, np.int64)
+    for i, (row, label) in enumerate(zip(near, own, strict=True)):
+        kept = row[row != label][: out.shape[1]]
+        out[i, : len(kept)] = kept
+    return out
+
+
+def _flat(pairs: Int64Array) -> Int64Array:
+    return (pairs[:, 0] << _PART_BITS) + pairs[:, 1]
+
+
+# What plans find ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Rows in the order of their codes, with the scores of their refine rows."""
+
+    labels: Int64Array
+    scores: Float32Array
+
+    def without(self, label: int) -> _Found:
+        kept = self.labels != label
+        return _Found(self.labels[kept], self.scores[kept])
+
+    def first(self, count: int) -> _Found:
+        return _Found(self.labels[:count], self.scores[:count])
+
+
+class _Best:
+    """The k best of each query so far, over shards."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self.labels = np.full((queries, k), -1, np.int64)
+        self._scores = np.full((queries, k), -np.inf, np.float32)
+
+    def add(self, query: int, found: _Found) -> None:
+        all_scores = np.concatenate([self._scores[query], found.scores])
+        all_labels = np.concatenate([self.labels[query], found.labels])
+        best = np.argsort(-all_scores, kind="stable")[: self.labels.shape[1]]
+        self.labels[query], self._scores[query] = all_labels[best], all_scores[best]
+
+
+def _search_shard(  # noqa: PLR0917  # private: one caller
+    opened: OpenShard,
+    space: TrainedSpace,
+    row: ShardRow,
+    held_out: _HeldOut,
+    best: dict[_Plan, _Best],
+    shard_labels: Int64Array,
+) -> None:
+    leaf = opened.space(space.spec.name)
+    assert isinstance(leaf, IvfPqSpace)
+    reader = opened.reader(LeafStats())
+    leaf.load(range(leaf.lists.space.lists), reader)
+    first, stop = row.lists[space.spec.name]
+    for i, query in enumerate(held_out.vectors):
+        ranked = nearest_lists(coarse_scores(query, space.centroids, space.spec.metric), len(space.centroids))
+        for nprobe in nprobe_grid(len(space.centroids)):
+            probed = ranked[:nprobe]
+            local = probed[(probed >= first) & (probed < stop)] - first
+            if len(local):
+                rows = leaf.scan(query, local, MAX_CANDIDATES, None, reader)
+                found = _Found(shard_labels[rows], leaf.score_rows(query, rows)).without(int(held_out.labels[i]))
+                for plan, kept in best.items():
+                    if plan.nprobe == nprobe:
+                        kept.add(i, found.first(plan.k * plan.per_hit))
+
+
+def _open(store: ObjectStore, row: ShardRow) -> OpenShard:
+    def read(spans: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
+        return store.get_ranges(row.key, [ByteRange(a, b) for a, b in spans], deadline=deadline)
+
+    return open_shard(read([(row.footer_offset, row.bytes)], None)[0], row.bytes, read)

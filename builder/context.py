@@ -1,0 +1,80 @@
+"""What every stage of a build is given, and the artefacts by which a restarted build finds what stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from shardlake.catalog.base import Catalog
+from shardlake.errors import NotFound
+from shardlake.format import locations
+from shardlake.format.container import Container, ContainerWriter
+from shardlake.limits import MAX_BLOCK_BYTES
+from shardlake.store.base import ObjectStore
+from shardlake.types import CollectionSchema
+
+ARTEFACT_KIND = b"ARTE"
+
+Report = Callable[[str, float], None]
+"""Takes the stage and the progress of the whole build in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """One build.
+
+    Attributes:
+        part_rows: rows that a stage holds at a time; memory is proportional to it.
+        scratch: a local folder that the build may fill with one shard and its parts.
+        seed: of everything random.
+        clock: returns the time as RFC 3339, UTC.
+    """
+
+    store: ObjectStore
+    catalog: Catalog
+    collection: str
+    uid: str
+    body: str
+    schema: CollectionSchema
+    build_id: str
+    part_rows: int
+    scratch: Path
+    report: Report
+    clock: Callable[[], str]
+    seed: int = 0
+
+    def artefact_key(self, name: str) -> str:
+        """Returns the key of an artefact of this build."""
+        return locations.build_artefact(self.uid, self.build_id, name)
+
+    def load(self, name: str) -> Container | None:
+        """Returns an artefact, or None where the stage has not made it."""
+        try:
+            data = self.store.get(self.artefact_key(name), max_bytes=MAX_BLOCK_BYTES)
+        except NotFound:
+            return None
+        return Container(data, ARTEFACT_KIND)
+
+    def has(self, name: str) -> bool:
+        """Returns whether an artefact stands."""
+        try:
+            self.store.head(self.artefact_key(name))
+        except NotFound:
+            return False
+        return True
+
+    def save(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> Container:
+        """Writes an artefact and returns it."""
+        sink = BytesIO()
+        writer = ContainerWriter(sink, ARTEFACT_KIND)
+        for block, array in arrays.items():
+            writer.add_array(block, array)
+        writer.finish(meta)
+        data = sink.getvalue()
+        self.store.put(self.artefact_key(name), data)
+        return Container(data, ARTEFACT_KIND)

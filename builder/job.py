@@ -1,0 +1,40 @@
+"""The job: the stages in order. Every stage's artefact is found and skipped when the job is started again.
+
+Example: `run(context)` returns the committed pointer; killed anywhere and run again, it commits the same version once.
+"""
+
+from __future__ import annotations
+
+from builder import assign, calibrate, publish, survey, train, write
+from builder.context import BuildContext
+from shardlake.catalog.base import Pointer
+from shardlake.format import locations
+
+
+def run(context: BuildContext) -> Pointer:
+    """Builds everything ingested so far into one new version and makes it current.
+
+    Raises:
+        Conflict: nothing-to-build, or commit-conflict when another build committed meanwhile.
+        FormatError: when a segment or artefact contradicts the format.
+        Unavailable: when the store or the catalog failed for now: run the same build again.
+    """
+    context.report("survey", 0.0)
+    found = survey.survey(context)
+    shards = train.shard_count(found, context.schema.target_rows)
+    context.report("train", 0.05)
+    trained = train.train(context, found)
+    assign.assign(context, found, trained, shards)
+    rows = write.write(context, found, trained, shards)
+    curves = calibrate.calibrate(context, found, trained, rows)
+    context.report("commit", 0.98)
+    key = publish.write_manifest(context, found, trained, rows, curves)
+    pointer = publish.commit(context, found, rows, key)
+    _remove_artefacts(context)
+    return pointer
+
+
+def _remove_artefacts(context: BuildContext) -> None:
+    # Only after a commit that certainly landed: until then a restarted job needs them.
+    for info in list(context.store.list(locations.build_artefact(context.uid, context.build_id, ""))):
+        context.store.delete(info.key)

@@ -1,0 +1,73 @@
+"""Stages 6 and 7: routing files and manifest, then the one step that changes what is visible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from builder.context import BuildContext
+from builder.survey import Survey
+from builder.train import TrainedSpace
+from shardlake.catalog.base import Pointer, ShardRow
+from shardlake.core.calibration import CurvePoint
+from shardlake.format import locations
+from shardlake.format.manifest import Manifest, ManifestSpace, encode_manifest, encode_routing
+
+NAME = "manifest"
+
+
+def write_manifest(
+    context: BuildContext,
+    found: Survey,
+    trained: Mapping[str, TrainedSpace],
+    shards: Sequence[ShardRow],
+    curves: Mapping[str, Sequence[CurvePoint]],
+) -> str:
+    """Writes the routing files and the manifest; returns the manifest's key."""
+    spaces = [_describe(context, found, space, curves[name]) for name, space in trained.items()]
+    manifest = Manifest(
+        collection=context.collection,
+        uid=context.uid,
+        version=found.version,
+        parent=found.parent,
+        build_id=context.build_id,
+        created_at=context.clock(),
+        body=context.body,
+        rows=found.rows,
+        segments=tuple(segment_id for segment_id, _ in found.segments),
+        shards=tuple(row.key for row in shards),
+        spaces=tuple(spaces),
+    )
+    key = locations.manifest(context.uid, found.version)
+    context.store.put(key, encode_manifest(manifest))
+    return key
+
+
+def _describe(context: BuildContext, found: Survey, space: TrainedSpace, curve: Sequence[CurvePoint]) -> ManifestSpace:
+    name = space.spec.name
+    key = locations.routing(context.uid, found.version, name)
+    context.store.put(key, encode_routing(space.centroids))
+    return ManifestSpace(
+        name=name,
+        dimension=space.spec.dimension,
+        metric=space.spec.metric,
+        index=space.index,
+        lists=len(space.centroids),
+        rows=space.rows,
+        routing_key=key,
+        curve=tuple(curve),
+    )
+
+
+def commit(context: BuildContext, found: Survey, shards: Sequence[ShardRow], manifest_key: str) -> Pointer:
+    """Moves the pointer. Raises Conflict (commit-conflict) when another build won."""
+    pointer = Pointer(
+        version=found.version,
+        manifest_key=manifest_key,
+        rows=found.rows,
+        bytes=sum(row.bytes for row in shards),
+        shards=len(shards),
+        committed_at=context.clock(),
+        build_id=context.build_id,
+    )
+    context.catalog.commit(context.uid, expected=found.parent, pointer=pointer, shards=shards)
+    return pointer

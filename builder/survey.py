@@ -1,0 +1,129 @@
+"""Stage 1: which items live. Of several versions of one id, the newest segment's last row wins.
+
+Memory: 24 bytes an ingested row. Cost: one suffix read and one ranged read a segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.context import BuildContext
+from shardlake.catalog.base import SegmentRow
+from shardlake.errors import Conflict, ErrorKind
+from shardlake.format.container import Container, decode_block, directory_offset, parse_tail
+from shardlake.format.segment import SEGMENT_KIND, Segment, decode_segment
+from shardlake.limits import MAX_BLOCK_BYTES
+from shardlake.store.base import ByteRange
+from shardlake.types import BoolArray
+
+NAME = "survey"
+_TAIL_BYTES = 64 * 1024  # a segment's directory is a few hundred bytes a space
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a build works on.
+
+    Attributes:
+        version: that it will commit; stable over restarts, so that a lost reply can be settled.
+        parent: the version it must find current, None for the first.
+        parts: groups of segment numbers, each of about `part_rows` live rows.
+    """
+
+    version: str
+    parent: str | None
+    segments: tuple[tuple[str, str], ...]
+    live: tuple[BoolArray, ...]
+    parts: tuple[tuple[int, ...], ...]
+
+    @property
+    def rows(self) -> int:
+        """How many items live."""
+        return sum(int(live.sum()) for live in self.live)
+
+
+def survey(context: BuildContext) -> Survey:
+    """Returns the survey of this build, made at its first run."""
+    stored = context.load(NAME)
+    if stored is None:
+        stored = _make(context)
+    return _decode(stored)
+
+
+def _make(context: BuildContext) -> Container:
+    segments = context.catalog.segments(context.uid)
+    if not segments:
+        raise Conflict("nothing was ingested yet: add items, then build", kind=ErrorKind.NOTHING_TO_BUILD)
+    digests = [_id_digests(context, row) for row in segments]
+    live = _newest(digests)
+    pointer = context.catalog.pointer(context.uid)
+    number = int(pointer.version.split("-")[0]) + 1 if pointer else 1
+    meta = {
+        "version": f"{number:06d}-{context.build_id[:8]}",
+        "parent": pointer.version if pointer else None,
+        "segments": [[row.segment_id, row.key] for row in segments],
+        "parts": _parts([int(rows.sum()) for rows in live], context.part_rows),
+    }
+    return context.save(NAME, {f"live/{i}": rows.view(np.uint8) for i, rows in enumerate(live)}, meta)
+
+
+def _decode(stored: Container) -> Survey:
+    meta = stored.meta
+    return Survey(
+        version=meta["version"],
+        parent=meta["parent"],
+        segments=tuple((segment_id, key) for segment_id, key in meta["segments"]),
+        live=tuple(stored.array(f"live/{i}").view(bool) for i in range(len(meta["segments"]))),
+        parts=tuple(tuple(part) for part in meta["parts"]),
+    )
+
+
+def _id_digests(context: BuildContext, row: SegmentRow) -> npt.NDArray[np.uint64]:
+    """Returns (rows, 2) uint64: 128 bits of each id; two ids of one collection do not meet there by chance."""
+    tail, size = context.store.get_suffix(row.key, _TAIL_BYTES)
+    offset = directory_offset(tail, size, SEGMENT_KIND)
+    if offset < size - len(tail):
+        tail, size = context.store.get_suffix(row.key, size - offset)
+    directory = parse_tail(tail, size, SEGMENT_KIND)
+    blocks = [directory.block("id_offsets"), directory.block("id")]
+    reads = context.store.get_ranges(row.key, [ByteRange(b.offset, b.offset + b.bytes) for b in blocks])
+    ends, ids = (decode_block("id", block, data) for block, data in zip(blocks, reads, strict=True))
+    cuts, text = ends.tolist(), ids.tobytes()
+    digests = b"".join(blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(cuts))
+    return np.frombuffer(digests, "<u8").reshape(-1, 2)
+
+
+def _newest(digests: Sequence[npt.NDArray[np.uint64]]) -> list[BoolArray]:
+    everything = np.concatenate(digests)
+    # Stable, so that among equal ids the one that came last stays last.
+    order = np.lexsort((everything[:, 1], everything[:, 0]))
+    ranked = everything[order]
+    last = np.append((ranked[1:] != ranked[:-1]).any(axis=1), True)[: len(order)]
+    live = np.zeros(len(everything), bool)
+    live[order[last]] = True
+    return np.split(live, np.cumsum([len(part) for part in digests])[:-1])
+
+
+def _parts(rows: Sequence[int], part_rows: int) -> list[list[int]]:
+    parts: list[list[int]] = [[]]
+    size = 0
+    for number, count in enumerate(rows):
+        if parts[-1] and size + count > part_rows:
+            parts.append([])
+            size = 0
+        parts[-1].append(number)
+        size += count
+    return parts
+
+
+def read_segments(context: BuildContext, found: Survey, numbers: Sequence[int]) -> Iterator[tuple[Segment, BoolArray]]:
+    """Yields segments with their live rows, one in memory at a time."""
+    for number in numbers:
+        data = context.store.get(found.segments[number][1], max_bytes=MAX_BLOCK_BYTES)
+        yield decode_segment(data), found.live[number]
