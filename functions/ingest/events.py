@@ -1,0 +1,61 @@
+"""What the queue says: which objects were written to the inbox, and when.
+
+A message holds an S3 notification. S3 sends a test event when a notification is set up; keys come URL-encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+
+from shardlake.errors import ErrorKind, FormatError, InvalidInput
+
+TEST_EVENT = "s3:TestEvent"
+CREATED = "ObjectCreated:"
+# S3 event message structure (AWS, 2026-11): pad the shorter sequencer on the right with zeros, compare as text.
+SEQUENCER_CHARS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """One write to the inbox. `sequencer` tells two writes of one key apart; a repeated event has the same one."""
+
+    key: str
+    written_at: str
+    sequencer: str
+
+    def order(self, part: int) -> str:
+        """Returns what sorts segments by the time their source was written."""
+        return f"{self.written_at}#{self.sequencer.ljust(SEQUENCER_CHARS, '0')}#{part:06d}"
+
+
+def drops_of(body: str) -> list[Drop]:
+    """Returns the writes that a message tells of, in its order; none for a test event and for deletions.
+
+    Raises:
+        FormatError: malformed-file, when the message is not an S3 notification.
+    """
+    try:
+        message = orjson.loads(body)
+        if message.get("Event") == TEST_EVENT:
+            return []
+        created = [
+            record for record in message["Records"] if record["eventName"].removeprefix("s3:").startswith(CREATED)
+        ]
+        return [_drop(record) for record in created]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as exc:
+        if isinstance(exc, InvalidInput):
+            raise
+        raise FormatError("the message is not an S3 notification", kind=ErrorKind.MALFORMED_FILE) from exc
+
+
+def _drop(record: Mapping[str, Any]) -> Drop:
+    entry = record["s3"]["object"]
+    moment = datetime.fromisoformat(record["eventTime"]).astimezone(UTC)
+    written_at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Drop(key=unquote_plus(entry["key"]), written_at=written_at, sequencer=str(entry.get("sequencer", "")))

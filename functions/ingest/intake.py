@@ -1,0 +1,139 @@
+"""Entries to segments: validate, encode, cut, write. The same for every kind of file.
+
+Memory is bounded by one chunk of entries and one segment. Where segments are cut depends on the content alone, so that
+a repetition makes the same segments under the same names, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from functions.ingest.encoding import encode_items
+from functions.ingest.entries import Entry
+from functions.ingest.events import Drop
+from functions.ingest.rejects import RejectLog
+from functions.ingest.world import World
+from shardlake import limits
+from shardlake.catalog.base import CollectionRow, SegmentRow
+from shardlake.contracts.collection import schema_of_body
+from shardlake.contracts.item import ItemValidator, ParsedItem, item_id
+from shardlake.deadline import Deadline
+from shardlake.errors import Conflict, ErrorKind, ShardlakeError
+from shardlake.format import locations
+from shardlake.format.segment import SegmentItem, encode_segment
+
+CHUNK_ITEMS = 1_000
+CHUNK_BYTES = 32 * limits.MIB
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What items come from. `identity` tells one write of it from another; a repeated event has the same one."""
+
+    drop: Drop
+    identity: str
+    first_part: int = 0
+
+
+class Intake:
+    """Takes the entries of one file into one collection. Call `add` for each, then `finish`.
+
+    Attributes:
+        accepted: how many items stand in segments.
+    """
+
+    def __init__(
+        self, world: World, row: CollectionRow, source: Source, rejects: RejectLog, *, deadline: Deadline
+    ) -> None:
+        self.accepted = 0
+        self._world = world
+        self._row = row
+        self._source = source
+        self._rejects = rejects
+        self._deadline = deadline
+        self._schema = schema_of_body(row.body)
+        self._encoders = world.encoders(self._schema, deadline)
+        readers = {name: info.modalities for name, info in self._encoders.items()}
+        self._validator = ItemValidator(self._schema, bucket=world.settings.bucket, readers=readers)
+        self._chunk: list[tuple[int, ParsedItem]] = []
+        self._chunk_bytes = 0
+        self._segment: list[SegmentItem] = []
+        self._segment_bytes = 0
+        self._part = source.first_part
+
+    def add(self, entry: Entry) -> None:
+        """Takes one entry: it is refused, or will stand in a segment."""
+        if entry.error is not None:
+            self._rejects.add(entry.line, None, entry.error)
+            return
+        try:
+            parsed = self._validator.parse(entry.value)
+        except ShardlakeError as error:
+            self._rejects.add(entry.line, item_id(entry.value), error)
+            return
+        self._chunk.append((entry.line, parsed))
+        self._chunk_bytes += entry.size_bytes
+        if len(self._chunk) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES:
+            self._encode_chunk()
+
+    def finish(self) -> None:
+        """Writes what is still held."""
+        self._encode_chunk()
+        self._write_segment()
+
+    def _encode_chunk(self) -> None:
+        self._deadline.check("take a file in")
+        items = [item for _, item in self._chunk]
+        done = encode_items(self._world, self._schema, self._encoders, items, self._deadline)
+        for index, (line, item) in enumerate(self._chunk):
+            error = done.errors.get(index)
+            if error is not None:
+                self._rejects.add(line, item.id, error)
+                continue
+            self._put(SegmentItem(id=item.id, payload=item.payload(), vectors=done.vectors[index]))
+        self._chunk.clear()
+        self._chunk_bytes = 0
+
+    def _put(self, item: SegmentItem) -> None:
+        self._segment.append(item)
+        self._segment_bytes += len(item.id) + len(item.payload)
+        self._segment_bytes += FLOAT_BYTES * sum(len(vector) for vector in item.vectors.values())
+        if len(self._segment) >= limits.MAX_SEGMENT_ROWS or self._segment_bytes >= limits.MAX_SEGMENT_BYTES:
+            self._write_segment()
+
+    def _write_segment(self) -> None:
+        if not self._segment:
+            return
+        uid, drop = self._row.uid, self._source.drop
+        segment_id = _digest(uid, drop.key, self._source.identity, str(self._part))
+        key = locations.segment(uid, segment_id)
+        body = encode_segment(self._segment, self._schema.spaces)
+        row = SegmentRow(
+            segment_id=segment_id,
+            order=drop.order(self._part),
+            key=key,
+            rows=len(self._segment),
+            bytes=self._write_once(key, body),
+            source=drop.key,
+            created_at=self._world.timestamp(),
+        )
+        self._world.catalog.add_segment(uid, row)
+        self.accepted += len(self._segment)
+        self._segment.clear()
+        self._segment_bytes = 0
+        self._part += 1
+
+    def _write_once(self, key: str, body: bytes) -> int:
+        try:
+            return self._world.store.put_if_absent(key, body).size_bytes
+        except Conflict as error:
+            if error.kind is not ErrorKind.OBJECT_EXISTS:
+                raise
+            # A former attempt wrote it. Encoders round differently from run to run; either segment is right.
+            return self._world.store.head(key).size_bytes
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,91 @@
+"""A batch of queue messages: each is taken in, or reported to be delivered again. One line says what became of all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from functions.ingest.events import drops_of
+from functions.ingest.job import Outcome, take_in
+from functions.ingest.world import World
+from shardlake.deadline import Deadline
+from shardlake.errors import ErrorKind, ShardlakeError
+from shardlake.observability import Line, Observer
+
+
+def take_batch(
+    event: dict[str, Any],
+    world: Callable[[], World],
+    *,
+    observer: Observer,
+    request_id: str,
+    deadline: Deadline,
+) -> PartialItemFailureResponse:
+    """Returns the messages that must be delivered again.
+
+    A failure of one message holds up no other. A process that cannot be composed, or an event that is not one of a
+    queue, fails the whole batch, so that nothing is lost.
+    """
+    everything = _all_of(event)
+    try:
+        with observer.invocation("ingest", request_id=request_id) as line:
+            return _processed(event, world(), line, deadline)
+    except Exception:  # noqa: BLE001 - the outermost line: the observer has logged it, the queue delivers again
+        return everything
+
+
+def _processed(event: dict[str, Any], world: World, line: Line, deadline: Deadline) -> PartialItemFailureResponse:
+    tally = _Tally(line)
+
+    def handle(record: SQSRecord) -> None:
+        try:
+            for drop in drops_of(record.body):
+                tally.add(take_in(world, drop, deadline=deadline))
+        except Exception as exc:
+            tally.failed(exc)
+            raise
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    with processor(records=event["Records"], handler=handle):
+        processor.process()
+    tally.write()
+    return processor.response()
+
+
+class _Tally:
+    """Counts outcomes for the line."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._states: Counter[str] = Counter()
+        self._accepted = 0
+        self._rejected = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self._states[str(outcome.state)] += 1
+        self._accepted += outcome.accepted
+        self._rejected += outcome.rejected
+        if outcome.kind is not None:
+            self._line.add(last_kind=str(outcome.kind))
+
+    def failed(self, exc: Exception) -> None:
+        self._states["retry"] += 1
+        if isinstance(exc, ShardlakeError):
+            self._line.fail(exc)
+        else:
+            self._line.outcome = str(ErrorKind.INTERNAL)
+            self._line.add(error_message=f"{type(exc).__name__}: {exc}")
+
+    def write(self) -> None:
+        counts = {f"files_{state}": count for state, count in self._states.items()}
+        self._line.add(items_accepted=self._accepted, items_rejected=self._rejected, **counts)
+
+
+def _all_of(event: dict[str, Any]) -> PartialItemFailureResponse:
+    records = event.get("Records") or []
+    return {"batchItemFailures": [{"itemIdentifier": str(record.get("messageId", ""))} for record in records]}
