@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import orjson
 
-from functions.api.http import Request, Response, json_response
 from functions.api.world import World
 from shardlake.catalog.base import BuildRow, BuildState, CollectionRow, Pointer
 from shardlake.contracts.common import parse_object
+from shardlake.contracts.http import Request, Response, json_response
 from shardlake.errors import Conflict, ErrorKind, InvalidInput, NotFound, ShardlakeError
 
 QUEUED = "queued"

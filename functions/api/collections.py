@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import orjson
 
-from functions.api.http import Request, Response, json_response
 from functions.api.world import World
 from shardlake import limits
 from shardlake.catalog.base import CollectionRow
 from shardlake.contracts.collection import body_of_schema, parse_collection, schema_of
 from shardlake.contracts.common import is_name
+from shardlake.contracts.http import Request, Response, json_response
 from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, InvalidInput
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functions.api.http import Request, Response
 from functions.api.world import World
+from shardlake.contracts.http import Request, Response
 
 HTML = "text/html; charset=utf-8"
 # The page needs nothing from elsewhere, so nothing from elsewhere may run in it.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functions.api.http import Request, Response, json_response
 from functions.api.world import World
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.encode import EncodeModel, EncoderInfo, InputModel, decode_encode_answer, encode_message
+from shardlake.contracts.http import Request, Response, json_response
 from shardlake.contracts.media import inbox_of, media_wire
 from shardlake.errors import ErrorKind, InvalidInput, NotImplementedYet, ShardlakeError
 from shardlake.types import Modality

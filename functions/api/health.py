@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functions.api.http import Request, Response, json_response
 from functions.api.world import World
+from shardlake.contracts.http import Request, Response, json_response
 from shardlake.format.container import FORMAT_VERSION
 
 

@@ -6,10 +6,10 @@ import hashlib
 
 import orjson
 
-from functions.api.http import Request, Response, json_response
 from functions.api.world import World
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import parse_object, validated
+from shardlake.contracts.http import Request, Response, json_response
 from shardlake.contracts.item import ItemsModel, ItemValidator, parse_items
 from shardlake.errors import InvalidInput, NotImplementedYet
 from shardlake.format import locations

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functions.api.http import Request, Response, json_response
 from functions.api.world import World
 from shardlake import limits
 from shardlake.catalog.base import Receipt
 from shardlake.contracts.common import parse_object, validated
+from shardlake.contracts.http import Request, Response, json_response
 from shardlake.contracts.uploads import UploadsModel, UploadStatusModel, check_kind, check_name
 from shardlake.errors import InvalidInput
 from shardlake.format import locations
