@@ -65,7 +65,7 @@ def _make(context: BuildContext) -> Container:
     pointer = context.catalog.pointer(context.uid)
     number = int(pointer.version.split("-")[0]) + 1 if pointer else 1
     meta = {
-        "version": f"{number:06d}-{context.build_id[:8]}",
+        "version": f"{number:06d}-{blake2b(context.build_id.encode(), digest_size=4).hexdigest()}",
         "parent": pointer.version if pointer else None,
         "segments": [[row.segment_id, row.key] for row in segments],
         "parts": _parts([int(rows.sum()) for rows in live], context.part_rows),

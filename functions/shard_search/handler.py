@@ -1,0 +1,69 @@
+"""The shard_search function: one shard, one request. Composes once a process and translates, no more."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import Any, Protocol
+
+import orjson
+
+from functions.shard_search.service import ShardCache, ShardSearch, bounded
+from shardlake import limits
+from shardlake.contracts.shard import LeafReply, decode_request, encode_reply
+from shardlake.errors import ErrorKind, InternalError, ShardlakeError
+from shardlake.observability import Line, Observer
+from shardlake.settings import Settings
+from shardlake.store.s3 import S3Store
+
+
+class Context(Protocol):
+    """What of Lambda's context is used."""
+
+    aws_request_id: str
+
+
+_observer = Observer("shard_search")
+
+
+@cache
+def service() -> ShardSearch:
+    """Returns what this process answers with."""
+    settings = Settings.from_env(os.environ)
+    shards = ShardCache(S3Store(settings.bucket), max_bytes=settings.shard_cache_mb * limits.MIB)
+    return ShardSearch(shards, clock=time.monotonic)
+
+
+def handler(event: dict[str, Any], context: Context) -> str:
+    """Answers a shard request as JSON text (`contracts.shard`); never raises."""
+    try:
+        with _observer.invocation("shard_search", request_id=context.aws_request_id) as line:
+            return _answer(event, line)
+    except ShardlakeError as error:
+        return orjson.dumps(error.to_body(), default=str).decode()
+    except Exception:  # noqa: BLE001 - the outermost line: our bug becomes an answer; the observer has logged it
+        return orjson.dumps(InternalError("something broke on our side", kind=ErrorKind.INTERNAL).to_body()).decode()
+
+
+def _answer(event: dict[str, Any], line: Line) -> str:
+    request = decode_request(event)
+    reply = service().search(request)
+    _describe(line, request.shard.shard_id, reply)
+    text = encode_reply(reply).decode()
+    # The text is escaped once more on its way: what counts is what Lambda will see.
+    size = len(text) if len(text) < limits.MIB else len(orjson.dumps(text))
+    kept = bounded(reply, size, limits.MAX_ANSWER_BYTES)
+    return text if kept is reply else encode_reply(kept).decode()
+
+
+def _describe(line: Line, shard_id: int, reply: LeafReply) -> None:
+    answers = reply.answers
+    line.add(
+        shard_id=shard_id,
+        searches=len(answers),
+        failed_searches=sum(answer.error is not None for answer in answers),
+        object_reads=sum(answer.stats.object_reads for answer in answers),
+        bytes_read=sum(answer.stats.bytes_read for answer in answers),
+        codes_scanned=sum(answer.stats.codes_scanned for answer in answers),
+    )
