@@ -139,20 +139,22 @@ class S3Store:
         """Writes an object only where none is.
 
         A conditional PUT whose reply was lost is repeated (by the SDK, or by the caller) and then meets its own object:
-        so a refused one compares contents before it speaks of a conflict.
+        so one that was refused, or never answered, compares contents before it speaks.
         """
         for attempt in range(CONDITIONAL_ATTEMPTS):
             try:
                 with _ours(key):
                     answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
                 return ObjectInfo(key=key, size_bytes=len(body), etag=_etag(answer["ETag"]))
-            except Conflict:
+            except (Conflict, Unavailable) as failure:
                 standing = self._standing(key, body)
-            if standing is not None:
-                return standing
+                if standing is not None:
+                    return standing
+                if isinstance(failure, Unavailable):
+                    raise
             # Refused, and nothing stands yet: another write is in flight (409). Its outcome decides ours.
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter is no secret
-        raise Conflict("another write of this object is under way", kind=ErrorKind.OBJECT_EXISTS, key=key)
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter only
+        raise Overloaded("another write of this object is under way, again and again", key=key)
 
     def upload_file(self, key: str, path: Path) -> ObjectInfo:
         """Writes an object from a local file, in parts when it is large."""
