@@ -12,6 +12,8 @@ from shardlake.client import LocalFile
 from shardlake.contracts.uploads import SIDECAR_SUFFIX, check_kind, is_image, is_sidecar
 from shardlake.errors import ErrorKind, InvalidInput, ShardlakeError
 
+ITEM_FIELDS = frozenset({"attributes", "media", "vectors"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -42,11 +44,6 @@ def find_files(paths: Sequence[Path], *, path_attributes: Sequence[str] = ()) ->
             raise InvalidInput("two files would have one name", kind=ErrorKind.INVALID_FILE, name=name, path=str(path))
         files[name] = LocalFile(name=name, source=path, sidecar=_sidecar(name, path, path_attributes))
     return Found(files=tuple(files.values()), skipped=tuple(skipped))
-
-
-def sidecar_bytes(attributes: dict[str, object]) -> bytes:
-    """Returns what stands beside a picture and gives it attributes."""
-    return json.dumps(attributes, ensure_ascii=False, sort_keys=True).encode()
 
 
 def _walk(paths: Sequence[Path], skipped: list[str]) -> Iterator[tuple[str, Path]]:
@@ -89,7 +86,12 @@ def _sidecar(name: str, path: Path, path_attributes: Sequence[str]) -> bytes | N
         raise InvalidInput("the sidecar is too large", kind=ErrorKind.INVALID_FILE, path=str(beside))
     if not path_attributes:
         return standing
-    return sidecar_bytes(_folder_attributes(name, path_attributes) | _parsed(beside, standing))
+    item = _item(_parsed(beside, standing))
+    own = item.get("attributes")
+    if not isinstance(own, dict):
+        raise InvalidInput("the sidecar's attributes are a JSON object", kind=ErrorKind.INVALID_FILE, path=str(beside))
+    merged = item | {"attributes": _folder_attributes(name, path_attributes) | own}
+    return json.dumps(merged, ensure_ascii=False, sort_keys=True).encode()
 
 
 def _folder_attributes(name: str, path_attributes: Sequence[str]) -> dict[str, object]:
@@ -101,6 +103,12 @@ def _folder_attributes(name: str, path_attributes: Sequence[str]) -> dict[str, o
             name=name,
         )
     return dict(zip(path_attributes, folders, strict=False))
+
+
+def _item(sidecar: dict[str, object]) -> dict[str, object]:
+    # A sidecar is the attributes themselves, or an item without its id.
+    is_item = bool(sidecar) and sidecar.keys() <= ITEM_FIELDS
+    return {"attributes": {}} | sidecar if is_item else {"attributes": sidecar}
 
 
 def _parsed(path: Path, content: bytes | None) -> dict[str, object]:

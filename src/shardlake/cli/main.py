@@ -36,7 +36,7 @@ def run(arguments: Sequence[str], session: Session) -> int:
         problems.tell(error, sys.stderr, as_json=as_json)
         return problems.EXIT_FAILURE
     except TyperException as error:
-        if error.message:  # without a command there is help on stdout, and nothing to say
+        if error.format_message():  # without a command there is help on stdout, and nothing to say
             problems.tell_usage(error.format_message(), _usage(error), sys.stderr, as_json=as_json)
         return error.exit_code
     except (KeyboardInterrupt, EOFError):

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from shardlake.client.answers import parsed
+from shardlake.client.failures import malformed
 from shardlake.client.flows import Exchange, FileBody, Flow, pause, persist, send, together
 from shardlake.errors import DeadlineExceeded
 from shardlake.format import locations
 
+SIDECAR_SUFFIX = ".json"
 WINDOW_FILES = 250  # with a sidecar each, the 500 names that one request may hold
 STATUS_KEYS = 500
 PARALLEL_PUTS = 8
@@ -95,7 +97,7 @@ def upload(
 ) -> Flow[UploadReport]:
     """Sends files into the collection and waits until each has been taken in.
 
-    A file without a sidecar that stands there already, byte for byte, is not sent again.
+    A file that was taken in before, byte for byte, it and its sidecar, is not sent again.
 
     Args:
         files: names must differ; they become keys below the collection.
@@ -117,13 +119,28 @@ def upload(
 
 
 @dataclass(slots=True, kw_only=True)
+class _Awaited:
+    """A file on its way: the etags whose receipts are still to come (its own, its sidecar's), and its own receipt."""
+
+    name: str
+    key: str
+    etags: dict[str, str]
+    receipt: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
 class _Following:
     """Which files are on their way, and what became of the others."""
 
     base: str
     told: UploadProgress
-    pending: dict[str, tuple[str, str]] = field(default_factory=dict)  # key → (name, etag)
+    pending: dict[str, _Awaited] = field(default_factory=dict)  # by key, in the order sent
     outcomes: dict[str, FileOutcome] = field(default_factory=dict)
+
+    def expect(self, awaited: _Awaited) -> None:
+        """Begins to wait for a file."""
+        for key in awaited.etags:
+            self.pending[key] = awaited
 
     def settle(self, name: str, receipt: dict[str, Any], *, unchanged: bool) -> None:
         """Notes what a receipt says of a file."""
@@ -144,10 +161,17 @@ class _Following:
             return
         receipts = yield from _receipts(self.base, keys)
         for key, receipt in receipts.items():
-            name, etag = self.pending[key]
-            if _bare(receipt["etag"]) == etag:
-                del self.pending[key]
-                self.settle(name, receipt, unchanged=False)
+            self._note(key, receipt)
+
+    def _note(self, key: str, receipt: dict[str, Any]) -> None:
+        awaited = self.pending[key]
+        if _bare(receipt["etag"]) != awaited.etags[key]:
+            return
+        del self.pending[key], awaited.etags[key]
+        if key == awaited.key:
+            awaited.receipt = receipt
+        if not awaited.etags:
+            self.settle(awaited.name, awaited.receipt, unchanged=False)
 
 
 def _windows(files: Sequence[LocalFile]) -> Iterator[Sequence[LocalFile]]:
@@ -156,32 +180,44 @@ def _windows(files: Sequence[LocalFile]) -> Iterator[Sequence[LocalFile]]:
 
 
 def _not_there_yet(following: _Following, window: Sequence[LocalFile]) -> Flow[list[LocalFile]]:
-    # A sidecar has no receipt of its own, so a picture that has one is always sent: its attributes may have changed.
-    candidates = {_key(following.base, one.name): one for one in window if one.sidecar is None}
-    receipts = (yield from _receipts(following.base, list(candidates))) if candidates else {}
-    standing = set()
-    for key, receipt in receipts.items():
-        one = candidates[key]
-        if receipt["state"] == "done" and _bare(receipt["etag"]) == _md5(one.source):
-            standing.add(one.name)
-            following.settle(one.name, receipt, unchanged=True)
+    keys = [_key(following.base, name) for one in window for name in _names(one)]
+    receipts = yield from _receipts(following.base, keys)
+    fresh = []
+    for one in window:
+        own = [receipts.get(_key(following.base, name)) for name in _names(one)]
+        bodies = [one.source, *([one.sidecar] if one.sidecar is not None else [])]
+        if all(_is_taken_in(receipt, body) for receipt, body in zip(own, bodies, strict=True)):
+            following.settle(one.name, own[0] or {}, unchanged=True)
             following.told.on_bytes(FileBody(source=one.source).size())
             following.told.on_sent(1)
-    return [one for one in window if one.name not in standing]
+        else:
+            fresh.append(one)
+    return fresh
+
+
+def _names(one: LocalFile) -> list[str]:
+    return [one.name, *([one.name + SIDECAR_SUFFIX] if one.sidecar is not None else [])]
+
+
+def _is_taken_in(receipt: dict[str, Any] | None, body: Path | bytes) -> bool:
+    return receipt is not None and receipt["state"] == "done" and _bare(receipt["etag"]) == _md5(body)
 
 
 def _send_window(following: _Following, window: Sequence[LocalFile], parallel: int) -> Flow[None]:
-    bodies = [(one.name + ".json", FileBody(source=one.sidecar)) for one in window if one.sidecar is not None]
-    num_sidecars = len(bodies)
-    bodies += [(one.name, FileBody(source=one.source, on_bytes=following.told.on_bytes)) for one in window]
-    if not bodies:
+    told = following.told
+    sidecars = [(one.name + SIDECAR_SUFFIX, FileBody(source=one.sidecar)) for one in window if one.sidecar is not None]
+    files = [(one.name, FileBody(source=one.source, on_bytes=told.on_bytes)) for one in window]
+    if not files:
         return
-    tickets = yield from _tickets(following.base, [(name, body.size()) for name, body in bodies])
-    puts = [_put(ticket["url"], body) for ticket, (_, body) in zip(tickets, bodies, strict=True)]
-    yield from together(puts[:num_sidecars], limit=parallel)
-    etags = yield from together(puts[num_sidecars:], limit=parallel, on_done=lambda: following.told.on_sent(1))
-    for ticket, one, etag in zip(tickets[num_sidecars:], window, etags, strict=True):
-        following.pending[ticket["key"]] = (one.name, etag)
+    tickets = yield from _tickets(following.base, [(name, body.size()) for name, body in sidecars + files])
+    etags: dict[str, str] = {}
+    for group, on_done in ((sidecars, None), (files, lambda: told.on_sent(1))):
+        puts = [_put(tickets[name]["url"], body) for name, body in group]
+        answered = yield from together(puts, limit=parallel, on_done=on_done)
+        etags |= {name: etag for (name, _), etag in zip(group, answered, strict=True)}
+    for one in window:
+        awaited = {tickets[name]["key"]: etags[name] for name in _names(one)}
+        following.expect(_Awaited(name=one.name, key=tickets[one.name]["key"], etags=awaited))
 
 
 def _wait(following: _Following, wait_s: float) -> Flow[None]:
@@ -202,13 +238,17 @@ def _wait(following: _Following, wait_s: float) -> Flow[None]:
             step_s = FIRST_POLL_S
 
 
-def _tickets(base: str, files: Sequence[tuple[str, int]]) -> Flow[list[dict[str, str]]]:
+def _tickets(base: str, files: Sequence[tuple[str, int]]) -> Flow[dict[str, dict[str, str]]]:
     body = {"files": [{"name": name, "bytes": size} for name, size in files]}
     raw = yield from send(Exchange(method="POST", url=f"{base}/uploads", json=body, safe=True))  # type: ignore[arg-type]  # list is invariant
-    by_name: dict[str, dict[str, str]] = parsed(
-        raw, lambda answer: {one["name"]: one for one in answer["uploads"]}, doing="ask for upload URLs"
+    places: dict[str, dict[str, str]] = parsed(
+        raw,
+        lambda answer: {one["name"]: {"key": one["key"], "url": one["url"]} for one in answer["uploads"]},
+        doing="ask for upload URLs",
     )
-    return parsed(raw, lambda _: [by_name[name] for name, _ in files], doing="ask for upload URLs")
+    if any(name not in places for name, _ in files):
+        raise malformed("ask for upload URLs")
+    return places
 
 
 def _receipts(base: str, keys: list[str]) -> Flow[dict[str, dict[str, Any]]]:

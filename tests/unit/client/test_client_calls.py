@@ -204,6 +204,31 @@ def test_a_file_that_stands_already_is_not_sent_again(on: Both, api: FakeApi, tm
     assert api.paths() == ["POST /v1/collections/c/uploads:status"]
 
 
+def test_a_picture_is_sent_again_only_when_it_or_its_sidecar_changed(on: Both, api: FakeApi) -> None:
+    def upload(picture: bytes, sidecar: bytes) -> list[str]:
+        api.seen.clear()
+        file = LocalFile(name="a.png", source=picture, sidecar=sidecar)
+        assert on(lambda client: client.collection("c").upload([file])).accepted == 1
+        return [path for path in api.paths() if path.startswith("PUT")]
+
+    both = ["PUT /inbox/c/a.png.json", "PUT /inbox/c/a.png"]
+    assert upload(b"1", b"{}") == both
+    assert upload(b"1", b"{}") == []
+    assert upload(b"1", b'{"a": 1}') == both
+    assert upload(b"2", b'{"a": 1}') == both
+
+
+def test_a_picture_is_waited_for_until_its_sidecar_was_read(on: Both, api: FakeApi) -> None:
+    api.ingest = lambda key, _body: {"etag": "older"} if key.endswith(".json") else {"accepted": 1, "rejected": 0}
+
+    with pytest.raises(DeadlineExceeded):
+        on(
+            lambda client: client.collection("c").upload(
+                [LocalFile(name="a.png", source=b"x", sidecar=b"{}")], wait_s=3
+            )
+        )
+
+
 def test_progress_tells_every_byte_and_every_file_once(on: Both, api: FakeApi, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(bytes(600_000))
