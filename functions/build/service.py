@@ -1,0 +1,95 @@
+"""Runs one build and keeps its row in the catalog true: running, with progress, then done or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from builder import job
+from builder.context import BuildContext
+from shardlake.catalog.base import BuildRow, BuildState, Catalog
+from shardlake.contracts.collection import schema_of_body
+from shardlake.core.training import threads
+from shardlake.errors import ErrorKind, InternalError, ShardlakeError
+from shardlake.store.base import ObjectStore
+
+ENDED = frozenset({BuildState.DONE, BuildState.FAILED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builds:
+    """What builds are run with.
+
+    Attributes:
+        part_rows: rows that a stage holds at a time.
+        threads: of faiss.
+        clock: returns the time as RFC 3339, UTC.
+    """
+
+    store: ObjectStore
+    catalog: Catalog
+    part_rows: int
+    threads: int
+    clock: Callable[[], str]
+
+    def run(self, collection: str, build_id: str, *, scratch: Path) -> BuildRow:
+        """Runs a build to its end; a build that has ended is left as it is, so that a second delivery changes nothing.
+
+        Raises:
+            Unavailable, Overloaded, CommitUnknown: run it again; its row says running.
+        """
+        found = self.catalog.get_collection(collection)
+        row = self.catalog.get_build(found.uid, build_id)
+        if row.state in ENDED:
+            return row
+        keeper = _Keeper(self, found.uid, row)
+        context = BuildContext(
+            store=self.store,
+            catalog=self.catalog,
+            collection=found.name,
+            uid=found.uid,
+            body=found.body,
+            schema=schema_of_body(found.body),
+            build_id=build_id,
+            part_rows=self.part_rows,
+            scratch=scratch,
+            report=keeper.report,
+            clock=self.clock,
+        )
+        return self._finish(context, keeper)
+
+    def _finish(self, context: BuildContext, keeper: _Keeper) -> BuildRow:
+        try:
+            with threads(self.threads):
+                pointer = job.run(context)
+        except ShardlakeError as error:
+            if error.retryable:
+                raise
+            return keeper.fail(error)
+        except Exception as exc:
+            keeper.fail(InternalError("the build broke on our side", kind=ErrorKind.INTERNAL, cause=type(exc).__name__))
+            raise
+        return keeper.put(state=BuildState.DONE, progress=1.0, stage="done", version=pointer.version)
+
+
+class _Keeper:
+    """Writes the row of one build."""
+
+    def __init__(self, builds: Builds, uid: str, row: BuildRow) -> None:
+        self._builds = builds
+        self._uid = uid
+        self._row = row
+
+    def report(self, stage: str, progress: float) -> None:
+        self.put(state=BuildState.RUNNING, stage=stage, progress=round(progress, 3))
+
+    def fail(self, error: ShardlakeError) -> BuildRow:
+        return self.put(state=BuildState.FAILED, error=orjson.dumps(error.to_body()["error"], default=str).decode())
+
+    def put(self, **changes: object) -> BuildRow:
+        self._row = replace(self._row, updated_at=self._builds.clock(), **changes)  # type: ignore[arg-type]  # BuildRow's own fields
+        self._builds.catalog.put_build(self._uid, self._row)
+        return self._row
