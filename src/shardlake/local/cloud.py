@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ DEFAULT_DATA_DIR = Path(".shardlake")
 API_TIMEOUT_S = 60.0
 EMBEDDED_ENCODERS = ("clip",)
 EXTRA_ENCODERS = ("minilm",)
+CODE_FOLDERS = ("src/shardlake", "functions", "builder")
 
 Progress = Callable[[str], None]
 
@@ -57,10 +58,12 @@ def up(
     say = progress or _say_nothing
     folder = CloudFolder(data_dir.resolve())
     models = (models_dir or folder.models_dir).resolve()
+    extra_code = (code_path.resolve(),) if code_path else ()
     chosen = encoders if encoders is not None else _prepared_encoders(models)
     with folder.exclusively():
-        record = _serve(folder, port, code_path, say)
-        _deploy(folder, record, _deployment(models, chosen, parameters or {}), say)
+        record = _serve(folder, port, extra_code, say)
+        deployment = _deployment(extra_code, {"Encoders": chosen, "ModelsDir": str(models), **(parameters or {})})
+        _deploy(folder, record, deployment, say)
         record.encoders = chosen
         folder.write(record)
         found = folder.status_of(record)
@@ -95,36 +98,34 @@ def _prepared_encoders(models: Path) -> str:
     return ",".join((*EMBEDDED_ENCODERS, *(name for name in EXTRA_ENCODERS if (models / name).is_dir())))
 
 
-def _serve(folder: CloudFolder, port: int | None, code_path: Path | None, say: Progress) -> Record:
+def _serve(folder: CloudFolder, port: int | None, extra_code: tuple[Path, ...], say: Progress) -> Record:
     if folder.is_served():
         say("the local cloud is running")
         return folder.read()
-    crashed = folder.read()
-    if crashed.pid:
-        folder.write(replace(crashed, digest=""))  # the emulator forgot the deploy too
-        say(
-            "the last local cloud in this folder did not stop cleanly: objects are all there, but tables and queues "
-            "are as they were when it last stopped in order"
-        )
+    if folder.read().pid:
+        _tidy_up_after_a_crash(folder, say)
     say("starting the local cloud")
     root = process.repository()
-    python_path = (*((code_path.resolve(),) if code_path else ()), root / "src", root)
-    return process.start(folder, port=port, python_path=python_path)
+    return process.start(folder, port=port, python_path=(*extra_code, root / "src", root))
 
 
-def _deployment(models: Path, encoders: str, parameters: Mapping[str, str]) -> stack.Deployment:
+def _tidy_up_after_a_crash(folder: CloudFolder, say: Progress) -> None:
+    folder.write(replace(folder.read(), digest=""))  # deploy again, whatever the emulator remembers
+    if (folder.state_dir / "cloudformation.json").is_file():
+        say("the last local cloud in this folder did not stop cleanly; its last seconds may be lost")
+        return
+    # It was killed before anything was deployed. Objects of a bucket that no stack owns would refuse the next deploy.
+    say("the last local cloud in this folder did not stop cleanly, before it was deployed; it starts afresh")
+    shutil.rmtree(folder.objects_dir, ignore_errors=True)
+
+
+def _deployment(extra_code: tuple[Path, ...], parameters: Mapping[str, str]) -> stack.Deployment:
     root = process.repository()
+    local = {"AuthorizationType": "NONE", "CodeVersion": shardlake.__version__, "IngestConcurrency": "2"}
     return stack.Deployment(
         template=(root / "infra" / "template.yaml").read_text(),
-        code=stack.code_digest(root),
-        parameters={
-            "AuthorizationType": "NONE",
-            "CodeVersion": shardlake.__version__,
-            "Encoders": encoders,
-            "ModelsDir": str(models),
-            "IngestConcurrency": "2",
-            **parameters,
-        },
+        code=stack.code_digest(*extra_code, *(root / name for name in CODE_FOLDERS)),
+        parameters={**local, **parameters},
     )
 
 
@@ -141,7 +142,7 @@ def _wait_for_api(url: str, folder: CloudFolder) -> None:
     why = ""
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{url}/v1/health", timeout=30) as answer:  # noqa: S310  # our own address
+            with process.open_url(f"{url}/v1/health", timeout_s=30) as answer:
                 if answer.status == 200:
                     return
         except urllib.error.HTTPError as exc:

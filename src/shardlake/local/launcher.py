@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shardlake.local.folder import CloudFolder
+from shardlake.local.snapshots import SERVICES, Snapshots
 
 Scope = MutableMapping[str, Any]
 Asgi = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[None]]
@@ -26,8 +27,9 @@ NOT_DEPLOYED = b'{"error":{"kind":"api-unreachable","message":"the local cloud i
 class FrontDoor:
     """Sends unsigned requests for / and /v1/… to the deployed HTTP API, and everything else to the emulator."""
 
-    def __init__(self, emulator: Asgi, folder: CloudFolder) -> None:
+    def __init__(self, emulator: Asgi, folder: CloudFolder, snapshots: Snapshots) -> None:
         self._emulator = emulator
+        self._snapshots = snapshots
         self._folder = folder
         self._read_at = -1
         self._api_id = ""
@@ -37,6 +39,7 @@ class FrontDoor:
     ) -> None:
         """Serves one connection of the ASGI protocol."""
         if scope["type"] != "http" or not _is_for_the_api(scope):
+            self._snapshots.note(scope)
             await self._emulator(scope, receive, send)
             return
         api_id = self._current_api_id()
@@ -92,16 +95,32 @@ def main(socket_descriptor: int, root: Path) -> None:
     _raise_open_files()
     # The emulator reads its log level once, here; functions inherit the environment and must not see it.
     os.environ["LOG_LEVEL"] = "WARNING"
-    from hypercorn.asyncio import serve
     from hypercorn.config import Config
-    from ministack.app import app
+    from ministack import app as emulator
 
     del os.environ["LOG_LEVEL"]
     config = Config()
     config.bind = [f"fd://{socket_descriptor}"]
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
-    asyncio.run(serve(FrontDoor(app, CloudFolder(root)), config))  # type: ignore[arg-type]  # ASGI by shape
+    asyncio.run(_serve(emulator, CloudFolder(root), config))
+
+
+async def _serve(emulator: Any, folder: CloudFolder, config: Any) -> None:  # noqa: ANN401  # untyped libraries
+    from hypercorn.asyncio import serve
+
+    snapshots = Snapshots(lambda: _save(emulator))
+    running = asyncio.create_task(snapshots.run())
+    try:
+        await serve(FrontDoor(emulator.app, folder, snapshots), config)  # type: ignore[arg-type]  # ASGI by shape
+    finally:
+        running.cancel()
+
+
+def _save(emulator: Any) -> None:  # noqa: ANN401  # an untyped library
+    """Does what the emulator does when it stops, for the services that matter; it has no public way."""
+    everything = emulator._build_persistence_save_dict()
+    emulator.save_all({name: read for name, read in everything.items() if name in SERVICES})
 
 
 if __name__ == "__main__":

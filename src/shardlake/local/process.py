@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -9,7 +10,8 @@ import socket
 import sys
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shardlake.errors import Conflict, ErrorKind, Unavailable
@@ -35,6 +37,13 @@ def repository() -> Path:
     return root
 
 
+def open_url(url: str, *, timeout_s: float) -> http.client.HTTPResponse:
+    """Opens an address of ours, past any proxy that the environment names."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    answer: http.client.HTTPResponse = opener.open(url, timeout=timeout_s)
+    return answer
+
+
 def start(folder: CloudFolder, *, port: int | None, python_path: tuple[Path, ...]) -> Record:
     """Starts the server in the background and waits until it answers.
 
@@ -46,23 +55,13 @@ def start(folder: CloudFolder, *, port: int | None, python_path: tuple[Path, ...
     Returns:
         The record with the new process; it is on disk too.
     """
-    lock = folder.take_server_lock()
-    if lock is None:
-        raise Conflict(
-            "a local cloud already runs in this folder", kind=ErrorKind.LOCAL_CLOUD, data_dir=str(folder.root)
-        )
     record = folder.read()
-    listener = _listen(port, last=record.port)
-    try:
+    with _listen(port, last=record.port) as listener, _server_lock(folder) as lock:
         record.port = listener.getsockname()[1]
         record.label_port = record.label_port or record.port
         _empty(folder.temp_dir)
         record.pid = _spawn(folder, record, listener, lock, python_path)
         folder.write(record)
-    finally:
-        # The child holds its own copies of both; the lock lives as long as it does.
-        listener.close()
-        os.close(lock)
     _wait_until_ready(folder, record)
     return record
 
@@ -85,6 +84,20 @@ def log_tail(folder: CloudFolder) -> str:
         return folder.log_file.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+@contextmanager
+def _server_lock(folder: CloudFolder) -> Iterator[int]:
+    """Takes the lock for the server, which inherits it: here it is closed, there it lives as long as the process."""
+    lock = folder.take_server_lock()
+    if lock is None:
+        raise Conflict(
+            "a local cloud already runs in this folder", kind=ErrorKind.LOCAL_CLOUD, data_dir=str(folder.root)
+        )
+    try:
+        yield lock
+    finally:
+        os.close(lock)
 
 
 def _listen(port: int | None, *, last: int) -> socket.socket:
@@ -165,7 +178,7 @@ def _wait_until_ready(folder: CloudFolder, record: Record) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and folder.is_served():
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{record.port}/_ministack/health", timeout=5) as answer:
+            with open_url(f"http://{HOST}:{record.port}/_ministack/health", timeout_s=5) as answer:
                 if answer.status == 200:
                     return
         except OSError:
@@ -184,18 +197,21 @@ def _terminate(folder: CloudFolder, pid: int) -> bool:
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while folder.is_served() and time.monotonic() < deadline:
-        _reap(pid)
         time.sleep(0.02)
     in_order = not folder.is_served()
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    while folder.is_served():
-        time.sleep(0.02)
-    _reap(pid)
+    while folder.is_served() or (_is_there(pid) and time.monotonic() < deadline):
+        time.sleep(0.01)
     return in_order
 
 
-def _reap(pid: int) -> None:
-    """Collects the exit of a server that this very process started; otherwise it would stay as a zombie."""
+def _is_there(group: int) -> bool:
+    """Tells whether a process of the server is left, and collects the exit of one that this very process started."""
     with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        os.waitpid(group, os.WNOHANG)
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -9,14 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import time
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -31,8 +34,13 @@ if TYPE_CHECKING:
 STACK = "shardlake"
 ARTIFACTS = "shardlake-artifacts"
 DEPLOY_TIMEOUT_S = 60.0
-CODE_FOLDERS = ("src/shardlake", "functions", "builder")
 LAYERS = ("Router", "Search", "Encode", "Ingest")
+# botocore's variables as (key in a file, environment variable, default, converter): none comes from the user's set-up.
+NO_USER_SETUP = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 FIRST_MOMENT = (1980, 1, 1, 0, 0, 0)  # the oldest that a zip can say; equal contents give equal zips
 
 
@@ -56,10 +64,12 @@ class Deployment:
         return _digest([self.template.encode(), self.code.encode(), repr(sorted(self.parameters.items())).encode()])
 
 
-def code_digest(root: Path) -> str:
-    """Returns the digest of everything below the code folders of a checkout."""
-    files = sorted(path for folder in CODE_FOLDERS for path in (root / folder).rglob("*") if _is_code(path))
-    return _digest(part for path in files for part in (str(path.relative_to(root)).encode(), path.read_bytes()))
+def code_digest(*folders: Path) -> str:
+    """Returns the digest of every file below some folders, in their order."""
+    files = [(folder, path) for folder in folders for path in sorted(folder.rglob("*")) if _is_code(path)]
+    return _digest(
+        part for folder, path in files for part in (str(path.relative_to(folder)).encode(), path.read_bytes())
+    )
 
 
 def deploy(endpoint: str, deployment: Deployment) -> dict[str, str]:
@@ -83,20 +93,22 @@ def deploy(endpoint: str, deployment: Deployment) -> dict[str, str]:
 
 
 def _client(service: str, endpoint: str) -> Any:  # noqa: ANN401  # boto3's clients are typed by the service's name only
-    return boto3.client(
+    session = botocore.session.Session(session_vars=NO_USER_SETUP)
+    return boto3.Session(botocore_session=session).client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id="test",
         aws_secret_access_key="test",  # noqa: S106  # the emulator's well-known pair
-        config=Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60),
+        config=Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60, proxies={}),
     )
 
 
 def _upload(endpoint: str, code: str, stub: bytes) -> dict[str, str]:
     """Puts the stubs where the template looks for packages. Returns the template's parameters for them."""
     s3 = _client("s3", endpoint)
-    s3.create_bucket(Bucket=ARTIFACTS)
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=ARTIFACTS)
     layer = _zip({"python/shardlake-stub.txt": "packages come from the interpreter that runs the local cloud"})
     keys = {"CodeKey": f"code/{code}.zip"} | {f"{name}LayerKey": "layers/stub.zip" for name in LAYERS}
     s3.put_object(Bucket=ARTIFACTS, Key=keys["CodeKey"], Body=stub)
