@@ -1,0 +1,114 @@
+"""The client against the functions' own code: what one side writes, the other reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+import pytest
+
+from shardlake.client import LocalFile
+from shardlake.errors import Conflict, InvalidInput, NotFound, NotImplementedYet
+from shardlake.testing.gateway import event_of, response_of
+from tests.unit.in_process import InProcess
+
+SCHEMA: dict[str, Any] = {
+    "spaces": {"own": {"dimension": 8, "metric": "cosine", "index": {"type": "flat"}}},
+    "attributes": {"price": {"type": "float"}},
+}
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> InProcess:
+    return InProcess(scratch=tmp_path)
+
+
+def lines(count: int, *, start: int = 0) -> bytes:
+    vectors = np.random.default_rng(start).standard_normal((count, 8)).tolist()
+    items = [
+        {"id": f"item-{start + i:04d}", "attributes": {"price": float(i)}, "vectors": {"own": vector}}
+        for i, vector in enumerate(vectors)
+    ]
+    return b"".join(orjson.dumps(item) + b"\n" for item in items)
+
+
+def test_files_go_in_and_a_build_makes_a_version_of_them(deployment: InProcess) -> None:
+    with deployment.client() as client:
+        assert client.collections.create("c", SCHEMA).created
+        collection = client.collection("c")
+        bad_line = b'{"id": "x", "attributes": {"price": "dear"}}\n'
+
+        report = collection.upload([LocalFile(name="a.jsonl", source=lines(40) + bad_line)])
+        before = collection.describe()
+        done = collection.wait_for_build(collection.start_build().build_id)
+        after = collection.describe()
+
+    assert (report.accepted, report.rejected, report.failed) == (40, 1, ())
+    assert f"rejected/c/a.jsonl-{report.files[0].etag}.jsonl" in deployment.store.objects
+    assert (before.version, before.pending_items, before.rejected) == (None, 40, 1)
+    assert (done.state, done.error) == ("done", None)
+    assert (after.version, after.rows, after.pending_items) == (done.version, 40, 0)
+    assert [(one.version, one.current) for one in collection_versions(deployment)] == [(done.version, True)]
+
+
+def collection_versions(deployment: InProcess) -> Any:
+    with deployment.client() as client:
+        return client.collection("c").versions()
+
+
+def test_an_unchanged_file_is_known_by_the_receipt_of_the_real_functions(deployment: InProcess) -> None:
+    file = LocalFile(name="a.jsonl", source=lines(3))
+    with deployment.client() as client:
+        client.collections.create("c", SCHEMA)
+        first = client.collection("c").upload([file])
+        second = client.collection("c").upload([file])
+
+    assert (first.unchanged, second.unchanged, second.accepted) == (0, 1, 3)
+
+
+def test_errors_of_the_functions_arrive_as_they_were_raised(deployment: InProcess) -> None:
+    with deployment.client() as client:
+        client.collections.create("c", SCHEMA)
+        with pytest.raises(Conflict, match="another schema"):
+            client.collections.create("c", SCHEMA | {"attributes": {}})
+        with pytest.raises(NotFound) as missing:
+            client.collections.get("nowhere")
+        with pytest.raises(InvalidInput) as refused:
+            client.collection("c").upsert([{"id": "a", "attributes": {"price": "dear"}}])
+        with pytest.raises(Conflict) as nothing:
+            client.collection("c").start_build()
+        with pytest.raises(NotImplementedYet):
+            client.collections.create("d", {"spaces": {"s": {"dimension": 8, "index": {"type": "binary_mih"}}}})
+
+    assert missing.value.kind == "collection-not-found"
+    assert refused.value.context["items"][0]["id"] == "a"  # type: ignore[index]
+    assert nothing.value.kind == "nothing-to-build"
+
+
+def test_posted_items_are_accepted_and_searchable_after_a_build(deployment: InProcess) -> None:
+    items = [orjson.loads(line) for line in lines(5).splitlines()]
+    with deployment.client() as client:
+        client.collections.create("c", SCHEMA)
+        accepted = client.collection("c").upsert(items)
+
+    assert (accepted.accepted, accepted.searchable) == (5, "after-build")
+    assert accepted.message
+
+
+def test_an_event_carries_text_as_it_is_and_the_rest_in_base64() -> None:
+    json = httpx.Request("POST", "http://g.test/v1/x?a=1&b=%20", json={"a": "é"})
+    binary = httpx.Request("POST", "http://g.test/v1/x", content=b"\xff", headers={"content-type": "image/png"})
+
+    assert event_of(json, json.read())["body"] == '{"a":"é"}'
+    assert event_of(json, json.read())["queryStringParameters"] == {"a": "1", "b": " "}
+    assert event_of(binary, binary.read())["body"] == "/w=="
+    assert event_of(binary, binary.read())["isBase64Encoded"] is True
+
+
+def test_a_response_may_be_in_base64() -> None:
+    response = response_of({"statusCode": 200, "body": "/w==", "isBase64Encoded": True})
+
+    assert response.content == b"\xff"
