@@ -140,5 +140,5 @@ def _light(pixels: Pixels, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     slope_x, slope_y = rng.uniform(-12, 12, size=2)
     gradient = (slope_x * ramp[None, :] + slope_y * ramp[:, None])[..., None]
     grain = rng.standard_normal((side, side, 1), dtype=np.float32) * float(rng.uniform(0, 5))
-    lit = np.clip(pixels + gradient + grain, 0, 255)
-    return lit.astype(np.uint8)
+    lit: npt.NDArray[np.uint8] = np.clip(pixels + gradient + grain, 0, 255).astype(np.uint8)
+    return lit

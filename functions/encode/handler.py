@@ -1,0 +1,32 @@
+"""The encode function's Lambda door. Composes once a process and translates, no more."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any, Protocol
+
+from functions.encode.doors import make_service, respond
+from functions.encode.service import EncodeService
+from shardlake.observability import Observer
+from shardlake.settings import Settings
+
+
+class Context(Protocol):
+    """What of Lambda's context is used."""
+
+    aws_request_id: str
+
+
+_observer = Observer("encode")
+
+
+@cache
+def service() -> EncodeService:
+    """Returns what this process answers with."""
+    return make_service(Settings.from_env(os.environ))
+
+
+def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Answers an encode or describe request (`service`); never raises."""
+    return respond(service(), event, observer=_observer, request_id=context.aws_request_id)[1]
