@@ -206,12 +206,12 @@ def _terminate(folder: CloudFolder, pid: int) -> bool:
     return in_order
 
 
-def _is_there(group: int) -> bool:
-    """Tells whether a process of the server is left, and collects the exit of one that this very process started."""
+def _is_there(pid: int) -> bool:
+    """Tells whether the server is left, and collects its exit when this very process started it."""
     with suppress(ChildProcessError):
-        os.waitpid(group, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)
     try:
-        os.killpg(group, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True
