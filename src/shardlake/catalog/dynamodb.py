@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -92,13 +92,22 @@ class DynamoCatalog:
         catalog_table: name of the table with keys pk (S) and sk (S).
         shard_table: name of the table with keys pk (S) and sk (N).
         client: a DynamoDB client to use instead of one of our own.
+        sleep: waits the seconds between attempts.
     """
 
-    def __init__(self, catalog_table: str, shard_table: str, *, client: DynamoDBClient | None = None) -> None:
+    def __init__(
+        self,
+        catalog_table: str,
+        shard_table: str,
+        *,
+        client: DynamoDBClient | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._table = catalog_table
         self._shards = shard_table
         self._client = client or connect()
-        self._tables = Tables(self._client, _ours)
+        self._tables = Tables(self._client, guard=_ours, sleep=sleep)
+        self._sleep = sleep
 
     def close(self) -> None:
         """Ends the connections; the catalog is of no use afterwards."""
@@ -223,7 +232,7 @@ class DynamoCatalog:
                     return
                 if not isinstance(verdict, Overloaded):
                     raise verdict from exc
-            time.sleep(wait_s)
+            self._sleep(wait_s)
         raise Overloaded(_BUSY.message, kind=_BUSY.kind, service=ERRORS.service)
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
@@ -242,7 +251,7 @@ class DynamoCatalog:
         self, uid: str, expected: str | None, pointer: Pointer, exc: ClientError | BotoCoreError
     ) -> ShardlakeError | None:
         """Returns what a failed commit means: None when it landed all the same, Overloaded when to try again."""
-        response: Mapping[str, Any] = getattr(exc, "response", {})
+        response: Mapping[str, Any] = getattr(exc, "response", None) or {}
         cancelled = response.get("Error", {}).get("Code") == "TransactionCanceledException"
         try:
             if self._has_landed(uid, pointer):  # an earlier attempt of the SDK did it, and its reply was lost

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
@@ -28,9 +27,10 @@ BACKOFF_S = 0.02  # doubled each time, with full jitter: 2.5 s in all on the ave
 class Tables:
     """What the catalog asks of its tables. Every read is consistent."""
 
-    def __init__(self, client: DynamoDBClient, guard: Guard) -> None:
+    def __init__(self, client: DynamoDBClient, *, guard: Guard, sleep: Callable[[float], None]) -> None:
         self._client = client
         self._guard = guard
+        self._sleep = sleep
 
     def get(self, table: str, key: Item) -> Item | None:
         """Returns one row."""
@@ -87,7 +87,7 @@ class Tables:
             requests = list(answer.get("UnprocessedItems", {}).get(table, []))
             if not requests:
                 return
-            time.sleep(wait_s)
+            self._sleep(wait_s)
         raise Overloaded("the catalog leaves rows over, again and again", left=len(requests))
 
     def _read_batch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
@@ -99,7 +99,7 @@ class Tables:
             wanted = dict(answer.get("UnprocessedKeys", {}))
             if not wanted:
                 return
-            time.sleep(wait_s)
+            self._sleep(wait_s)
         raise Overloaded("the catalog leaves keys over, again and again")
 
 
