@@ -30,7 +30,7 @@ def collection_path(name: str) -> str:
     return f"/v1/collections/{quote(name, safe='')}"
 
 
-def create_collection(base: str, name: str, schema: Mapping[str, Json]) -> Flow[answers.CollectionInfo]:
+def create_collection(base: str, name: str, schema: Mapping[str, Any]) -> Flow[answers.CollectionInfo]:
     """Creates a collection; the same schema again changes nothing.
 
     Raises:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from shardlake.types import Json
-
     Vector: TypeAlias = Sequence[float] | npt.NDArray[np.floating[Any]]
 
 MediaFile: TypeAlias = str | Path | bytes
@@ -53,7 +51,7 @@ class SearchParameters(TypedDict, total=False):
     spaces: Sequence[str] | None
     fusion: str | None
     match: Mapping[str, str] | None
-    filter: Mapping[str, Json] | None
+    filter: Mapping[str, Any] | None
     k: int | None
     cursor: str | None
     recall: float | None
@@ -62,7 +60,7 @@ class SearchParameters(TypedDict, total=False):
     consistency: Literal["strong", "eventual"] | None
     require_complete: bool | None
     rank: str | None
-    group_by: Mapping[str, Json] | None
+    group_by: Mapping[str, Any] | None
     facets: Sequence[str] | None
     include: Sequence[str] | None
     explain: bool | None
