@@ -32,7 +32,7 @@ def service() -> ShardSearch:
     """Returns what this process answers with."""
     settings = Settings.from_env(os.environ)
     shards = ShardCache(S3Store(settings.bucket), max_bytes=settings.shard_cache_mb * limits.MIB)
-    return ShardSearch(shards, clock=time.monotonic)
+    return ShardSearch(shards, clock=time.monotonic, memory_mb=settings.memory_mb)
 
 
 def handler(event: dict[str, Any], context: Context) -> str:

@@ -61,8 +61,9 @@ class ShardCache:
 class ShardSearch:
     """The service behind shard_search. One a process; not safe for two requests at once, and Lambda never sends two."""
 
-    def __init__(self, cache: ShardCache, *, clock: Clock) -> None:
+    def __init__(self, cache: ShardCache, *, clock: Clock, memory_mb: int = 0) -> None:
         self._cache = cache
+        self._memory_gb = memory_mb / 1024
         self._clock = clock
         self._cold = True
 
@@ -73,7 +74,9 @@ class ShardSearch:
         answers = tuple(self._answer(request.shard, search, deadline) for search in request.searches)
         self._cache.trim()
         cold, self._cold = self._cold, False
-        return LeafReply(answers=answers, cold_start=cold, took_ms=(self._clock() - began_s) * 1000)
+        took_s = self._clock() - began_s
+        gb_seconds = round(took_s * self._memory_gb, 9)
+        return LeafReply(answers=answers, cold_start=cold, took_ms=took_s * 1000, gb_seconds=gb_seconds)
 
     def _answer(self, ref: ShardRef, search: LeafSearch, deadline: Deadline) -> LeafAnswer:
         opening = LeafStats()

@@ -1,6 +1,7 @@
 """Settings: every environment variable a function reads, with its default beside it.
 
-`Settings.from_env(os.environ)` is called once a process, in each `handler.py` (or `cli`). Nothing else reads the environment.
+`Settings.from_env(os.environ)` is called once a process, in each `handler.py` (or `cli`).
+Nothing else reads the environment.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from dataclasses import dataclass, fields
 from shardlake.errors import InvalidInput
 
 PREFIX = "SHARDLAKE_"
+GIVEN_BY_LAMBDA = {"memory_mb": "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Field `x_y` is read from SHARDLAKE_X_Y. An empty variable counts as absent."""
+    """Field `x_y` is read from SHARDLAKE_X_Y. An empty variable counts as absent.
+
+    `memory_mb` is what Lambda says of the function's size, and is read from Lambda's own variable.
+    """
 
     bucket: str = ""
     catalog_table: str = ""
@@ -28,6 +33,7 @@ class Settings:
     encoders: str = "clip"  # comma separated; what the encode function loads
     models_dir: str = ""  # a folder of models beside the embedded one; empty: none
     build_part_rows: int = 100_000  # rows that one stage of a build holds at a time
+    memory_mb: int = 0
     build_threads: int = 1  # of faiss in a build; more only where the cores are its own
 
     @classmethod
@@ -35,7 +41,7 @@ class Settings:
         """Reads the settings. Raises InvalidInput when a number is not one."""
         values: dict[str, str | int] = {}
         for spec in fields(cls):
-            text = env.get(PREFIX + spec.name.upper(), "")
+            text = env.get(_variable(spec.name), "")
             if not text:
                 continue
             values[spec.name] = _number(spec.name, text) if spec.type == "int" else text
@@ -43,8 +49,12 @@ class Settings:
 
     @classmethod
     def env_names(cls) -> tuple[str, ...]:
-        """Returns the names of all environment variables, for `infra` and its tests."""
-        return tuple(PREFIX + spec.name.upper() for spec in fields(cls))
+        """Returns the names of all variables that a deployment sets, for `infra` and its tests."""
+        return tuple(_variable(spec.name) for spec in fields(cls) if spec.name not in GIVEN_BY_LAMBDA)
+
+
+def _variable(name: str) -> str:
+    return GIVEN_BY_LAMBDA.get(name, PREFIX + name.upper())
 
 
 def _number(name: str, text: str) -> int:

@@ -7,68 +7,55 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import Field
 
 from shardlake import limits
+from shardlake.contracts.common import Name, StrictModel
+from shardlake.contracts.encode import MediaModel
 from shardlake.errors import NotImplementedYet
 
-Name = Annotated[StrictStr, Field(min_length=1, max_length=limits.MAX_NAME_LENGTH)]
-Number = StrictInt | StrictFloat
+Number = int | float
+Part = Literal["attributes", "scores", "vectors"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ImageInput(_Strict):
-    """A picture: its bytes in base64, or an object of the deployment's own bucket."""
-
-    base64: Annotated[StrictStr, Field(max_length=limits.MAX_IMAGE_BYTES * 4 // 3 + 4)] | None = None
-    s3: Annotated[StrictStr, Field(max_length=2_048)] | None = None
-
-
-class SearchQuery(_Strict):
+class SearchQuery(MediaModel):
     """What is looked for. Several kinds of one space are fused: the mean of unit vectors, or by `weights`.
 
     `spaces` is an extension of the contract: which space to search, where more than one could answer.
     """
 
-    text: Annotated[StrictStr, Field(min_length=1, max_length=limits.MAX_TEXT_CHARS)] | None = None
-    image: ImageInput | None = None
-    audio: dict[str, Any] | None = None
-    video: dict[str, Any] | None = None
     vector: (
         Annotated[dict[Name, Annotated[list[Number], Field(max_length=limits.MAX_DIMENSION)]], Field(max_length=1)]
         | None
     ) = None
-    like: list[StrictStr] | None = None
-    unlike: list[StrictStr] | None = None
+    like: list[str] | None = None
+    unlike: list[str] | None = None
     weights: dict[Literal["text", "image", "audio", "video", "vector"], Number] | None = None
     spaces: Annotated[list[Name], Field(min_length=1, max_length=limits.MAX_SPACES)] | None = None
 
 
-class SearchRequest(_Strict):
+class SearchRequest(StrictModel):
     """The body of POST …/search."""
 
     query: SearchQuery | None = None
     fusion: Literal["mean", "weighted", "max", "rrf"] = "mean"
     match: dict[str, Any] | None = None
     filter: dict[str, Any] | None = None
-    k: StrictInt = limits.DEFAULT_K
-    cursor: StrictStr | None = None
+    k: int = limits.DEFAULT_K
+    cursor: str | None = None
     recall: Annotated[Number, Field(gt=0, le=1)] = limits.DEFAULT_RECALL
-    nprobe: Annotated[StrictInt, Field(ge=1, le=limits.MAX_LISTS_PER_SHARD)] | None = None
-    timeout_ms: Annotated[StrictInt, Field(ge=1, le=limits.MAX_TIMEOUT_MS)] = limits.DEFAULT_TIMEOUT_MS
+    nprobe: Annotated[int, Field(ge=1, le=limits.MAX_LISTS_PER_SHARD)] | None = None
+    timeout_ms: Annotated[int, Field(ge=1, le=limits.MAX_TIMEOUT_MS)] = limits.DEFAULT_TIMEOUT_MS
     consistency: Literal["strong", "eventual"] = "strong"
-    require_complete: StrictBool = False
-    rank: StrictStr | None = None
+    require_complete: bool = False
+    rank: str | None = None
     group_by: dict[str, Any] | None = None
     facets: list[Any] | None = None
-    include: Annotated[list[Literal["attributes", "scores", "vectors"]], Field(max_length=3)] = ["attributes", "scores"]
-    explain: StrictBool = False
+    include: Annotated[tuple[Part, ...], Field(max_length=3, strict=False)] = ("attributes", "scores")
+    explain: bool = False
 
 
-class BatchRequest(_Strict):
+class BatchRequest(StrictModel):
     """The body of POST …/search:batch. Each search is checked by itself: a bad one is named by index."""
 
     searches: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=limits.MAX_SEARCHES_PER_BATCH)]

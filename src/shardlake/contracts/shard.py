@@ -101,6 +101,7 @@ class LeafReply:
     answers: tuple[LeafAnswer, ...]
     cold_start: bool = False
     took_ms: float = 0.0
+    gb_seconds: float = 0.0
 
 
 def encode_vector(vector: Float32Array) -> str:
@@ -166,6 +167,7 @@ def encode_reply(reply: LeafReply) -> bytes:
             "answers": [_answer_body(answer) for answer in reply.answers],
             "cold_start": reply.cold_start,
             "took_ms": round(reply.took_ms, 3),
+            "gb_seconds": reply.gb_seconds,
         }
     )
 

@@ -1,0 +1,116 @@
+"""All searches of a request, to all shards they concern: one invocation a shard, in parallel, under one deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from functions.router.plan import Plan
+from shardlake.catalog.base import ShardRow
+from shardlake.contracts.shard import LeafRequest, ShardRef, encode_request
+from shardlake.deadline import Deadline
+from shardlake.errors import ErrorKind, FormatError, ShardlakeError, Unavailable, from_body
+from shardlake.rpc.base import Invoker
+
+LEAF_MARGIN_MS = 40  # of the deadline: merge and the way back
+MIN_RETRY_MS = 50  # with less left a second try cannot answer
+
+
+Told = dict[str, Any] | ShardlakeError
+"""A leaf's answer object, or the error that stands for it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Gathered:
+    """What came back.
+
+    Attributes:
+        answers: by (search, shard_id).
+        invocations: calls made, retries included.
+        cold_starts: of the containers that answered.
+    """
+
+    answers: dict[tuple[int, int], Told] = field(default_factory=dict)
+    invocations: int = 0
+    cold_starts: int = 0
+    gb_seconds: float = 0.0
+
+
+def fan_out(
+    plans: Mapping[int, Plan], shards: Sequence[ShardRow], invoker: Invoker, function: str, deadline: Deadline
+) -> Gathered:
+    """Asks every shard that a plan names; failed shards whose failure may pass are asked again. Failures are data."""
+    gathered = Gathered()
+    wanted = {row.shard_id: [number for number, plan in plans.items() if row.shard_id in plan.leaves] for row in shards}
+    _round(
+        gathered,
+        {shard: numbers for shard, numbers in wanted.items() if numbers},
+        plans,
+        shards,
+        (invoker, function),
+        deadline,
+    )
+    again: dict[int, list[int]] = {}
+    for (number, shard), answer in gathered.answers.items():
+        if isinstance(answer, ShardlakeError) and answer.retryable:
+            again.setdefault(shard, []).append(number)
+    if again and deadline.remaining_ms() >= MIN_RETRY_MS:
+        _round(gathered, again, plans, shards, (invoker, function), deadline)
+    return gathered
+
+
+def _round(  # noqa: PLR0917  # private: one caller
+    gathered: Gathered,
+    wanted: Mapping[int, list[int]],
+    plans: Mapping[int, Plan],
+    shards: Sequence[ShardRow],
+    call: tuple[Invoker, str],
+    deadline: Deadline,
+) -> None:
+    asked = [row for row in shards if row.shard_id in wanted]
+    timeout_ms = deadline.shortened(LEAF_MARGIN_MS).remaining_ms()
+    payloads = [
+        encode_request(
+            LeafRequest(
+                shard=ShardRef(shard_id=row.shard_id, key=row.key, bytes=row.bytes, tail_offset=row.footer_offset),
+                searches=tuple(plans[number].leaves[row.shard_id] for number in wanted[row.shard_id]),
+                timeout_ms=timeout_ms,
+            )
+        )
+        for row in asked
+    ]
+    if not payloads:
+        return
+    invoker, function = call
+    replies = invoker.invoke_many(function, payloads, deadline=deadline)
+    gathered.invocations += len(payloads)
+    for row, reply in zip(asked, replies, strict=True):
+        _take(gathered, row.shard_id, wanted[row.shard_id], reply)
+
+
+def _take(gathered: Gathered, shard: int, numbers: Sequence[int], reply: bytes | ShardlakeError) -> None:
+    body = reply if isinstance(reply, ShardlakeError) else _body(reply, len(numbers))
+    if isinstance(body, ShardlakeError):
+        gathered.answers.update({(number, shard): body for number in numbers})
+        return
+    gathered.cold_starts += bool(body.get("cold_start"))
+    gathered.gb_seconds += float(body.get("gb_seconds", 0.0))
+    for number, answer in zip(numbers, body["answers"], strict=True):
+        gathered.answers[number, shard] = from_body(answer) if "error" in answer else answer
+
+
+def _body(reply: bytes, count: int) -> dict[str, Any] | ShardlakeError:
+    try:
+        body = orjson.loads(reply)
+        # A Lambda handler that returns text is quoted once more on its way.
+        body = orjson.loads(body) if isinstance(body, str) else body
+    except orjson.JSONDecodeError:
+        return Unavailable("a shard answered no JSON", kind=ErrorKind.FUNCTION_UNAVAILABLE)
+    if "error" in body:
+        return from_body(body)
+    if len(body.get("answers", ())) != count:
+        return FormatError("a shard answered another number of searches than it was asked")
+    return dict(body)

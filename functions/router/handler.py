@@ -1,0 +1,57 @@
+"""The router function: search and search:batch. Composes the adapters once a process and translates, no more."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import Any, Protocol
+
+from shardlake.rpc.lambda_ import LambdaInvoker
+
+from functions.router.http import respond
+from functions.router.service import Router
+from functions.router.versions import Versions
+from shardlake import limits
+from shardlake.catalog.dynamodb import DynamoCatalog
+from shardlake.deadline import Deadline
+from shardlake.observability import Observer
+from shardlake.settings import Settings
+from shardlake.store.s3 import S3Store
+
+ANSWER_MARGIN_MS = 500  # of the function's own time, so that a late answer is still ours and not the gateway's
+
+
+class Context(Protocol):
+    """What of Lambda's context is used."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Returns the milliseconds until Lambda ends the invocation."""
+
+
+_observer = Observer("router")
+
+
+@cache
+def router() -> Router:
+    """Returns what this process answers with."""
+    settings = Settings.from_env(os.environ)
+    catalog = DynamoCatalog(settings.catalog_table, settings.shard_table)
+    store = S3Store(settings.bucket)
+    return Router(
+        settings=settings,
+        catalog=catalog,
+        store=store,
+        invoker=LambdaInvoker(),
+        clock=time.monotonic,
+        versions=Versions(catalog, store),
+    )
+
+
+def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Answers one search request of API Gateway; never raises."""
+    left_ms = min(limits.MAX_TIMEOUT_MS, context.get_remaining_time_in_millis() - ANSWER_MARGIN_MS)
+    deadline = Deadline.after(left_ms, clock=time.monotonic)
+    return respond(event, router, observer=_observer, request_id=context.aws_request_id, deadline=deadline)

@@ -1,0 +1,116 @@
+"""Which shards are asked, and what each is told: zone maps prune, the calibrated curve decides the depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from functions.router.request import Asked
+from functions.router.versions import Version, Versions
+from shardlake.catalog.base import ShardRow
+from shardlake.contracts.shard import LeafSearch
+from shardlake.core.calibration import ScanPlan, choose
+from shardlake.core.vectors import coarse_scores, nearest_lists
+from shardlake.deadline import Deadline
+from shardlake.errors import InternalError
+from shardlake.format.manifest import ManifestSpace
+from shardlake.query.columns import can_match
+from shardlake.types import Float32Array, Int64Array
+
+MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one search asks of which shards.
+
+    Attributes:
+        leaves: by shard_id, in the order of the shard map.
+        pruned: how many shards the zone maps or the probe left out.
+    """
+
+    leaves: dict[int, LeafSearch]
+    pruned: int
+    scan: ScanPlan | None
+    space: ManifestSpace | None
+
+    def explain(self) -> dict[str, Any]:
+        """Returns what a caller may see of the plan."""
+        shards = {
+            f"{shard:05d}": None if leaf.lists is None else len(leaf.lists) for shard, leaf in self.leaves.items()
+        }
+        body: dict[str, Any] = {"lists_probed_by_shard": shards, "shards_pruned": self.pruned}
+        if self.space is not None and self.scan is not None:
+            point = self.scan.point
+            body |= {
+                "space": self.space.name,
+                "index": self.space.index,
+                "lists": self.space.lists,
+                "exact": self.scan.exact,
+                "nprobe": self.scan.nprobe,
+                "candidates": self.scan.candidates,
+                "curve_point": None if point is None else {n: getattr(point, n) for n in type(point).__slots__},
+            }
+        return body
+
+
+def plan(asked: Asked, query: Float32Array | None, version: Version, versions: Versions, deadline: Deadline) -> Plan:
+    """Returns the plan of one search of one version."""
+    wanted = [row for row in version.shards if asked.filter is None or can_match(asked.filter, row.zone_maps)]
+    if asked.space is None or query is None:
+        leaves = {row.shard_id: _leaf(asked, None, None, None) for row in wanted}
+        return Plan(leaves=leaves, pruned=len(version.shards) - len(wanted), scan=None, space=None)
+    space = version.manifest.space(asked.space.name)
+    if space is None:
+        raise InternalError("a version lacks a space of its schema", space=asked.space.name)
+    scan = _scan_plan(asked, space)
+    probes = None
+    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
+    if asked.filter is None and not scan.exact:
+        centroids = versions.centroids(version, space, deadline)
+        probes = nearest_lists(coarse_scores(query, centroids, space.metric), scan.nprobe)
+    leaves = _leaves(asked, query, scan, probes, wanted)
+    return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space)
+
+
+def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
+    request = asked.request
+    chosen = choose(space.curve, recall=request.recall, k=request.k, rows_per_list=space.rows_per_list)
+    if request.nprobe is not None and space.curve and request.recall < 1:
+        candidates = max(chosen.candidates, 10 * request.k, MIN_CANDIDATES)
+        return ScanPlan(nprobe=min(request.nprobe, space.lists), candidates=candidates, exact=False)
+    if chosen.exact:
+        return chosen
+    candidates = max(chosen.candidates, MIN_CANDIDATES)
+    return ScanPlan(nprobe=min(chosen.nprobe, space.lists), candidates=candidates, exact=False, point=chosen.point)
+
+
+def _leaves(
+    asked: Asked, query: Float32Array, scan: ScanPlan, probes: Int64Array | None, shards: list[ShardRow]
+) -> dict[int, LeafSearch]:
+    assert asked.space is not None
+    leaves = {}
+    for row in shards:
+        first, stop = row.lists[asked.space.name]
+        local = None if probes is None else (probes[(probes >= first) & (probes < stop)] - first).tolist()
+        if local is None or local:
+            leaves[row.shard_id] = _leaf(asked, query, scan, local)
+    return leaves
+
+
+def _leaf(asked: Asked, query: Float32Array | None, scan: ScanPlan | None, lists: list[int] | None) -> LeafSearch:
+    include = asked.request.include
+    return LeafSearch(
+        space=asked.space.name if asked.space else None,
+        query=None if query is None else np.ascontiguousarray(query, np.float32),
+        k=asked.request.k,
+        lists=None if lists is None else tuple(lists),
+        nprobe=scan.nprobe if scan else 1,
+        candidates=scan.candidates if scan else 0,
+        exact=bool(scan and scan.exact),
+        filter=asked.filter,
+        attributes="attributes" in include,
+        vectors="vectors" in include,
+    )
