@@ -1,0 +1,320 @@
+"""Requests that are wrong, each with the status and kind that it must be answered with: used in process and over HTTP.
+
+Requires the collections of `GOOD`: `vectors` (space v, 4 dimensions) and `pictures` (space visual, encoder clip).
+"""
+
+# ruff: noqa: E501 - a table: one request a line
+
+from __future__ import annotations
+
+import struct
+import zlib
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shardlake import limits
+from tests.small_world import PICTURES, VECTORS, picture
+
+GOOD: dict[str, dict[str, Any]] = {"vectors": VECTORS, "pictures": PICTURES}
+
+V = "/v1/collections/vectors"
+P = "/v1/collections/pictures"
+NEW = "/v1/collections/new"
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """One wrong request. `item_kind` is the kind of details.items[0] where items are refused one by one."""
+
+    name: str
+    method: str
+    path: str
+    body: object
+    status: int
+    kind: str
+    item_kind: str | None = None
+    query: tuple[tuple[str, str], ...] = ()
+
+    def data(self) -> bytes | None:
+        """Returns the body's bytes."""
+        if self.body is None or isinstance(self.body, bytes):
+            return self.body
+        return orjson.dumps(self.body)
+
+
+def _png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def _image(data: bytes) -> dict[str, Any]:
+    return {"image": {"base64": b64encode(data).decode()}}
+
+
+TRUNCATED = picture(kind="JPEG", size=(64, 64))[:-40]
+TRUNCATED_PNG = picture(size=(64, 64))[:-20]
+BOMB = _png(50_000, 50_000)
+DEEP = b"[" * 500 + b"]" * 500
+BELOW_DEEP = b'{"items":[{"id":"a","attributes":{"colour":' + b"[" * 40 + b"]" * 40 + b"}}]}"
+VERY_DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+HUGE = b'{"items":["' + b"x" * limits.MAX_REQUEST_BYTES + b'"]}'
+
+
+def _schema(**changes: object) -> dict[str, object]:
+    return {"spaces": {"v": {"dimension": 4}}, **changes}
+
+
+def _space(**fields: object) -> dict[str, object]:
+    return {"spaces": {"v": {"dimension": 4, **fields}}}
+
+
+BAD_JSON = [
+    ("an empty body", b"", "invalid-json"),
+    ("blanks only", b"  \n", "invalid-json"),
+    ("no JSON", b"<xml/>", "invalid-json"),
+    ("half JSON", b'{"items": [', "invalid-json"),
+    ("invalid UTF-8", b'{"items": ["\xff\xfe"]}', "invalid-json"),
+    ("a lone surrogate", b'{"items": ["\\ud800"]}', "invalid-json"),
+    ("NaN", b'{"items": [{"id": "a", "vectors": {"v": [NaN, 1, 2, 3]}}]}', "invalid-json"),
+    ("Infinity", b'{"items": [{"id": "a", "vectors": {"v": [Infinity, 1, 2, 3]}}]}', "invalid-json"),
+    ("a number beyond floats", b'{"items": [1e999]}', "invalid-json"),
+    ("deep nesting", DEEP, "invalid-json"),
+    ("very deep nesting", VERY_DEEP, "invalid-json"),
+    ("a list where an object belongs", b"[]", "invalid-request"),
+    ("a string where an object belongs", b'"items"', "invalid-request"),
+    ("null", b"null", "invalid-request"),
+    ("a huge body", HUGE, "payload-too-large"),
+]
+# fmt: off
+BODIED = [("PUT", NEW), ("POST", f"{V}/items"), ("POST", f"{V}/uploads"), ("POST", f"{V}/uploads:status"), ("POST", "/v1/encode")]
+
+SYNTAX = [
+    Bad(f"{method} {path.rsplit('/', 1)[1]}: {name}", method, path, body, 400, kind)
+    for method, path in BODIED
+    for name, body, kind in BAD_JSON
+]
+
+COLLECTION = [
+    Bad(f"collection: {name}", "PUT", NEW, body, 400, "invalid-collection")
+    for name, body in {
+        "no spaces": {},
+        "spaces is a list": {"spaces": []},
+        "spaces is empty": {"spaces": {}},
+        "too many spaces": {"spaces": {f"s{n}": {"dimension": 4} for n in range(limits.MAX_SPACES + 1)}},
+        "no dimension": {"spaces": {"v": {}}},
+        "dimension zero": _space(dimension=0),
+        "dimension negative": _space(dimension=-4),
+        "dimension huge": _space(dimension=limits.MAX_DIMENSION + 1),
+        "dimension a text": _space(dimension="4"),
+        "dimension a bool": _space(dimension=True),
+        "dimension a fraction": _space(dimension=4.5),
+        "unknown metric": _space(metric="hamming"),
+        "metric a number": _space(metric=1),
+        "unknown index type": _space(index={"type": "hnsw"}),
+        "bits of another index": _space(index={"type": "flat", "bits": 256}),
+        "unknown field of a space": _space(colour="red"),
+        "unknown field": _schema(replicas=3),
+        "space name in upper case": {"spaces": {"V": {"dimension": 4}}},
+        "space name with a path": {"spaces": {"../v": {"dimension": 4}}},
+        "space name with a newline": {"spaces": {"v\n": {"dimension": 4}}},
+        "space name empty": {"spaces": {"": {"dimension": 4}}},
+        "space name too long": {"spaces": {"v" * 65: {"dimension": 4}}},
+        "space name reserved": {"spaces": {"match": {"dimension": 4}}},
+        "attribute name with a dollar": _schema(attributes={"$and": {"type": "keyword"}}),
+        "attribute name with a dot": _schema(attributes={"a.b": {"type": "keyword"}}),
+        "attribute name with a control character": _schema(attributes={"a\u0000b": {"type": "keyword"}}),
+        "attribute of unknown type": _schema(attributes={"a": {"type": "blob"}}),
+        "attribute without type": _schema(attributes={"a": {}}),
+        "attribute is a text": _schema(attributes={"a": "keyword"}),
+        "multi of a float": _schema(attributes={"a": {"type": "float", "multi": True}}),
+        "multi a text": _schema(attributes={"a": {"type": "keyword", "multi": "yes"}}),
+        "too many attributes": _schema(
+            attributes={f"a{n}": {"type": "int"} for n in range(limits.MAX_ATTRIBUTES + 1)}
+        ),
+        "target_rows zero": _schema(sharding={"by": "cluster", "target_rows": 0}),
+        "sharding by moon": _schema(sharding={"by": "moon"}),
+        "sharding by an undeclared attribute": _schema(sharding={"by": "attribute", "attribute": "a"}),
+        "access by an undeclared attribute": _schema(access={"attribute": "readers"}),
+        "a key twice": b'{"spaces": {"v": {"dimension": 4}, "v": {"dimension": 8}}}',
+        "dimension other than the encoder's": {"spaces": {"v": {"encoder": "clip", "dimension": 7}}},
+    }.items()
+] + [
+    Bad("collection: unknown encoder", "PUT", NEW, _space(encoder="word2vec"), 400, "unknown-encoder"),
+    Bad("collection: another body", "PUT", V, _space(), 409, "name-taken"),
+    *[
+        Bad(f"collection: the name {name!r}", "PUT", f"/v1/collections/{name}", _schema(), 400, "invalid-collection")
+        for name in ("Upper", "-a", "a b", "ä", "a" * 65, "..", "a.b", "%2e%2e", "a%00b")
+    ],
+]
+
+ITEMS = [
+    Bad(f"items: {name}", "POST", f"{V}/items", {"items": [{"id": "good"}, body]}, 400, "invalid-items", kind)
+    for name, body, kind in [
+        ("a number", 7, "invalid-item"),
+        ("null", None, "invalid-item"),
+        ("a list", [], "invalid-item"),
+        ("no id", {}, "invalid-item"),
+        ("empty id", {"id": ""}, "invalid-item"),
+        ("id a number", {"id": 7}, "invalid-item"),
+        ("id too long", {"id": "x" * (limits.MAX_ID_BYTES + 1)}, "invalid-item"),
+        ("id too long in bytes", {"id": "ä" * limits.MAX_ID_BYTES}, "invalid-item"),
+        ("id with a control character", {"id": "a\u0000"}, "invalid-item"),
+        ("id with a newline", {"id": "a\nb"}, "invalid-item"),
+        ("unknown field", {"id": "a", "price": 3}, "invalid-item"),
+        ("attributes a list", {"id": "a", "attributes": []}, "invalid-item"),
+        ("undeclared attribute", {"id": "a", "attributes": {"size": 3}}, "invalid-item"),
+        ("keyword a number", {"id": "a", "attributes": {"colour": 3}}, "invalid-item"),
+        ("keyword a list", {"id": "a", "attributes": {"colour": ["red"]}}, "invalid-item"),
+        ("keyword too long", {"id": "a", "attributes": {"colour": "x" * 2_000}}, "invalid-item"),
+        ("float a text", {"id": "a", "attributes": {"price": "3"}}, "invalid-item"),
+        ("float a bool", {"id": "a", "attributes": {"price": True}}, "invalid-item"),
+        ("vectors a list", {"id": "a", "vectors": [1, 2, 3, 4]}, "invalid-item"),
+        ("vector a text", {"id": "a", "vectors": {"v": "1234"}}, "invalid-item"),
+        ("vector of texts", {"id": "a", "vectors": {"v": ["1", "2", "3", "4"]}}, "invalid-item"),
+        ("vector of bools", {"id": "a", "vectors": {"v": [True, False, True, True]}}, "invalid-item"),
+        ("vector with null", {"id": "a", "vectors": {"v": [1, None, 3, 4]}}, "invalid-item"),
+        ("vector nested", {"id": "a", "vectors": {"v": [[1], [2], [3], [4]]}}, "invalid-item"),
+        ("vector too short", {"id": "a", "vectors": {"v": [1, 2, 3]}}, "invalid-vector-dimension"),
+        ("vector empty", {"id": "a", "vectors": {"v": []}}, "invalid-vector-dimension"),
+        ("vector of zeros", {"id": "a", "vectors": {"v": [0, 0, 0, 0]}}, "invalid-vector"),
+        ("vector beyond float32", {"id": "a", "vectors": {"v": [1e300, 0, 0, 0]}}, "invalid-vector"),
+        ("unknown space", {"id": "a", "vectors": {"w": [1, 2, 3, 4]}}, "unknown-space"),
+        ("media nobody reads", {"id": "a", "media": {"text": "red"}}, "unknown-modality"),
+        ("unknown media", {"id": "a", "media": {"smell": "red"}}, "invalid-item"),
+    ]
+] + [
+    Bad(f"pictures: {name}", "POST", f"{P}/items", {"items": [{"id": "a", "media": media}]}, 400, "invalid-items", kind)
+    for name, media, kind in [
+        ("blank text", {"text": "  "}, "invalid-media"),
+        ("text too long", {"text": "x" * (limits.MAX_TEXT_CHARS + 1)}, "invalid-item"),
+        ("no base64", {"image": {"base64": "§§§§"}}, "invalid-media"),
+        ("half base64", {"image": {"base64": "abc"}}, "invalid-media"),
+        ("no picture", _image(b"hello, I am no picture"), "invalid-media"),
+        ("truncated JPEG", _image(TRUNCATED), "invalid-media"),
+        ("truncated PNG", _image(TRUNCATED_PNG), "invalid-media"),
+        ("decompression bomb", _image(BOMB), "media-too-large"),
+        ("neither base64 nor s3", {"image": {}}, "invalid-item"),
+        ("both base64 and s3", {"image": {"base64": "aaaa", "s3": "s3://lake/inbox/a"}}, "invalid-item"),
+        ("another bucket", {"image": {"s3": "s3://other/inbox/a.png"}}, "forbidden-location"),
+        ("outside the inbox", {"image": {"s3": "s3://lake/data/a.png"}}, "forbidden-location"),
+        ("walks out of the inbox", {"image": {"s3": "s3://lake/inbox/../data/a.png"}}, "forbidden-location"),
+        ("a URL", {"image": {"s3": "https://example.com/a.png"}}, "forbidden-location"),
+        ("unknown field of an image", {"image": {"url": "https://example.com/a.png"}}, "invalid-item"),
+    ]
+] + [
+    Bad("items: empty list", "POST", f"{V}/items", {"items": []}, 400, "invalid-request"),
+    Bad("items: an object", "POST", f"{V}/items", {"items": {}}, 400, "invalid-request"),
+    Bad("items: absent", "POST", f"{V}/items", {}, 400, "invalid-request"),
+    Bad("items: a field beside them", "POST", f"{V}/items", {"items": [{"id": "a"}], "wait": True}, 400, "invalid-request"),
+    Bad(
+        "items: too many",
+        "POST",
+        f"{V}/items",
+        {"items": [{"id": "a"}] * (limits.MAX_ITEMS_PER_REQUEST + 1)},
+        400,
+        "invalid-request",
+    ),
+    Bad("items: nested too deep", "POST", f"{V}/items", BELOW_DEEP, 400, "invalid-json"),
+    Bad("items: wait maybe", "POST", f"{V}/items", {"items": [{"id": "a"}]}, 400, "invalid-request", None, (("wait", "maybe"),)),
+    Bad("items: unknown parameter", "POST", f"{V}/items", {"items": [{"id": "a"}]}, 400, "invalid-request", None, (("wiat", "true"),)),
+    Bad("items: no collection", "POST", "/v1/collections/none/items", {"items": [{"id": "a"}]}, 404, "collection-not-found"),
+]
+
+ENCODE = [
+    Bad(f"encode: {name}", "POST", "/v1/encode", body, 400, kind)
+    for name, body, kind in [
+        ("no space", {"inputs": [{"text": "red"}]}, "invalid-request"),
+        ("no inputs", {"space": "clip", "inputs": []}, "invalid-request"),
+        ("input a text", {"space": "clip", "inputs": ["red"]}, "invalid-request"),
+        ("input empty", {"space": "clip", "inputs": [{}]}, "invalid-request"),
+        ("two kinds in one input", {"space": "clip", "inputs": [{"text": "a", "image": {"base64": "aaaa"}}]}, "invalid-request"),
+        ("unknown field", {"space": "clip", "inputs": [{"text": "red"}], "model": "x"}, "invalid-request"),
+        ("too many", {"space": "clip", "inputs": [{"text": "red"}] * (limits.MAX_INPUTS_PER_ENCODE + 1)}, "invalid-request"),
+        ("unknown encoder", {"space": "word2vec", "inputs": [{"text": "red"}]}, "unknown-encoder"),
+        ("unknown space of a collection", {"space": "pictures/w", "inputs": [{"text": "red"}]}, "unknown-space"),
+        ("a space without encoder", {"space": "vectors/v", "inputs": [{"text": "red"}]}, "unknown-encoder"),
+        ("two collections", {"space": "vectors/v", "collection": "pictures", "inputs": [{"text": "a"}]}, "invalid-request"),
+        ("blank text", {"space": "clip", "inputs": [{"text": " "}]}, "invalid-media"),
+        ("wrong base64", {"space": "clip", "inputs": [{"image": {"base64": "%%%"}}]}, "invalid-media"),
+        ("truncated picture", {"space": "clip", "inputs": [_image(TRUNCATED)]}, "invalid-media"),
+        ("decompression bomb", {"space": "clip", "inputs": [_image(BOMB)]}, "media-too-large"),
+    ]
+] + [
+    Bad("encode: another bucket", "POST", "/v1/encode", {"space": "clip", "inputs": [{"image": {"s3": "s3://other/inbox/a"}}]}, 403, "forbidden-location"),
+    Bad("encode: no collection", "POST", "/v1/encode", {"space": "none/v", "inputs": [{"text": "red"}]}, 404, "collection-not-found"),
+]
+
+UPLOADS = [
+    Bad(f"uploads: {name!r}", "POST", f"{V}/uploads", {"files": [{"name": name, "bytes": 10}]}, 400, "invalid-file")
+    for name in (
+        "../a.jsonl", "/a.jsonl", "a//b.jsonl", "./a.jsonl", "a/../b.jsonl", ".api/a.jsonl", "a\\b.jsonl",
+        "a\u0000.jsonl", "a\n.jsonl", "a.exe", "a", "notes.json", "a.jsonl.zip",
+    )
+] + [
+    Bad("uploads: no files", "POST", f"{V}/uploads", {"files": []}, 400, "invalid-request"),
+    Bad("uploads: bytes negative", "POST", f"{V}/uploads", {"files": [{"name": "a.jsonl", "bytes": -1}]}, 400, "invalid-request"),
+    Bad("uploads: bytes huge", "POST", f"{V}/uploads", {"files": [{"name": "a.jsonl", "bytes": 2**60}]}, 400, "invalid-request"),
+    Bad("uploads: bytes absent", "POST", f"{V}/uploads", {"files": [{"name": "a.jsonl"}]}, 400, "invalid-request"),
+    Bad("uploads: name too long", "POST", f"{V}/uploads", {"files": [{"name": "a" * 2_000, "bytes": 1}]}, 400, "invalid-request"),
+    Bad("uploads: too many", "POST", f"{V}/uploads", {"files": [{"name": "a.jsonl", "bytes": 1}] * 501}, 400, "invalid-request"),
+    Bad("uploads: no collection", "POST", "/v1/collections/none/uploads", {"files": [{"name": "a.jsonl", "bytes": 1}]}, 404, "collection-not-found"),
+    Bad("status: no keys", "POST", f"{V}/uploads:status", {"keys": []}, 400, "invalid-request"),
+    Bad("status: keys of another collection", "POST", f"{V}/uploads:status", {"keys": ["inbox/pictures/a.jsonl"]}, 400, "invalid-request"),
+    Bad("status: no collection", "POST", "/v1/collections/none/uploads:status", {"keys": ["inbox/none/a"]}, 404, "collection-not-found"),
+]
+
+REST = [
+    Bad("builds: parameters", "POST", f"{V}/builds", {"full": True}, 400, "invalid-request"),
+    Bad("builds: no JSON", "POST", f"{V}/builds", b"now", 400, "invalid-json"),
+    Bad("builds: a list", "POST", f"{V}/builds", [], 400, "invalid-request"),
+    Bad("builds: nothing taken in", "POST", f"{V}/builds", None, 409, "nothing-to-build"),
+    Bad("builds: no collection", "POST", "/v1/collections/none/builds", None, 404, "collection-not-found"),
+    Bad("build: no such", "GET", f"{V}/builds/none", None, 404, "build-not-found"),
+    Bad("build: a long id", "GET", f"{V}/builds/{'x' * 1_000}", None, 404, "build-not-found"),
+    Bad("versions: no collection", "GET", "/v1/collections/none/versions", None, 404, "collection-not-found"),
+    Bad("collection: none", "GET", "/v1/collections/none", None, 404, "collection-not-found"),
+    Bad("collection: drop none", "DELETE", "/v1/collections/none", None, 404, "collection-not-found"),
+    Bad("collection: a name that cannot be", "GET", "/v1/collections/NO", None, 404, "collection-not-found"),
+    Bad("collection: query parameter", "GET", V, None, 400, "invalid-request", None, (("verbose", "1"),)),
+    Bad("route: none", "GET", "/v1/nothing", None, 404, "route-not-found"),
+    Bad("route: below another", "GET", f"{V}/secrets", None, 404, "route-not-found"),
+    Bad("route: a slash more", "GET", f"{V}/", None, 404, "route-not-found"),
+    Bad("route: two slashes", "GET", "/v1//collections", None, 404, "route-not-found"),
+    Bad("route: a path trick", "GET", "/v1/collections/vectors/../../etc", None, 404, "route-not-found"),
+    Bad("method: POST collections", "POST", "/v1/collections", {}, 405, "method-not-allowed"),
+    Bad("method: PATCH a collection", "PATCH", V, {}, 405, "method-not-allowed"),
+    Bad("method: DELETE items", "DELETE", f"{V}/items", None, 405, "method-not-allowed"),
+    Bad("method: GET encode", "GET", "/v1/encode", None, 405, "method-not-allowed"),
+    Bad("method: PUT health", "PUT", "/v1/health", {}, 405, "method-not-allowed"),
+    Bad("method: GET uploads", "GET", f"{V}/uploads", None, 405, "method-not-allowed"),
+]
+
+UNSERVED = [
+    Bad("unserved: from", "PUT", NEW, {"spaces": {"a": {"dimension": 4}, "b": {"from": "a", "dimension": 4}}}, 501, "not-implemented"),
+    *[
+        Bad(f"unserved: index {kind}", "PUT", NEW, _space(index={"type": kind}), 501, "not-implemented")
+        for kind in ("ivf_rabitq", "ivf_flat", "binary_mih")
+    ],
+    Bad("unserved: sharding by hash", "PUT", NEW, _schema(sharding={"by": "hash"}), 501, "not-implemented"),
+    Bad("unserved: access", "PUT", NEW, _schema(attributes={"r": {"type": "keyword"}}, access={"attribute": "r"}), 501, "not-implemented"),
+    Bad("unserved: audio", "POST", f"{P}/items", {"items": [{"id": "a", "media": {"audio": {"base64": "aaaa"}}}]}, 501, "not-implemented"),
+    Bad("unserved: video", "POST", "/v1/encode", {"space": "clip", "inputs": [{"video": {"s3": "s3://lake/a"}}]}, 501, "not-implemented"),
+    Bad("unserved: wait", "POST", f"{V}/items", {"items": [{"id": "a"}]}, 501, "not-implemented", None, (("wait", "true"),)),
+    Bad("unserved: PATCH items", "PATCH", f"{V}/items", {}, 501, "not-implemented"),
+    Bad("unserved: scan", "GET", f"{V}/items", None, 501, "not-implemented"),
+    Bad("unserved: one item", "GET", f"{V}/items/a/b.png", None, 501, "not-implemented"),
+    Bad("unserved: delete", "POST", f"{V}/items:delete", {"ids": ["a"]}, 501, "not-implemented"),
+    Bad("unserved: rollback", "POST", f"{V}/rollback", {"version": "1"}, 501, "not-implemented"),
+    Bad("unserved: files of deletes", "POST", f"{V}/uploads", {"files": [{"name": "deletes/a.jsonl", "bytes": 1}]}, 501, "not-implemented"),
+    Bad("unserved: sound files", "POST", f"{V}/uploads", {"files": [{"name": "a.wav", "bytes": 1}]}, 501, "not-implemented"),
+]
+
+ALL = [*SYNTAX, *COLLECTION, *ITEMS, *ENCODE, *UPLOADS, *REST, *UNSERVED]
+# fmt: on
