@@ -1,7 +1,7 @@
 """Builds the Lambda layers: `python -m layers.build` writes build/layers/{name}.zip.
 
-A recipe `layers/{name}.txt` names the direct packages; `constraints.txt` pins them and all they need, so equal files give
-equal layers. Wheels are fetched for the target, not for this machine: Amazon Linux 2023, which python3.12 and later run
+A recipe `layers/{name}.txt` names the direct packages; `constraints.txt` pins them and all they need, so equal files
+give equal layers. Wheels are fetched for the target, not for this machine: Amazon Linux 2023, which python3.12 and later run
 on, has glibc 2.34 and so takes manylinux_2_28. What no handler imports is removed: see `LEFT_OUT` and `PRUNED`.
 """
 
@@ -138,7 +138,9 @@ def main() -> None:
         folder = build(name, target, ROOT / ".cache" / "layers")
         write_zip(folder, options.out / f"{name}.zip")
         size = size_bytes(folder)
-        print(f"{name}: {size / 1e6:.0f} MB unzipped, {(options.out / f'{name}.zip').stat().st_size / 1e6:.0f} MB zipped")
+        print(
+            f"{name}: {size / 1e6:.0f} MB unzipped, {(options.out / f'{name}.zip').stat().st_size / 1e6:.0f} MB zipped"
+        )
         if size > MAX_UNZIPPED_BYTES:
             sys.exit(f"{name} is above Lambda's {MAX_UNZIPPED_BYTES} bytes")
 
