@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,9 +118,11 @@ def vector_of(content: bytes, dimension: int) -> np.ndarray:
 class SmallWorld:
     """Both functions over one memory store and catalog. `call` is HTTP, `deliver` is the queue."""
 
-    def __init__(self, *, store: ObjectStore | None = None, remaining_ms: float = 29_000) -> None:
+    def __init__(
+        self, *, wrap: Callable[[MemoryStore], ObjectStore] = lambda store: store, remaining_ms: float = 29_000
+    ) -> None:
         self.objects = MemoryStore()
-        self.store: ObjectStore = store or self.objects
+        self.store = wrap(self.objects)
         self.catalog = MemoryCatalog()
         self.encode = FakeEncode(self.objects)
         self.builds: list[dict[str, Any]] = []
