@@ -30,6 +30,7 @@ class FakeApi:
     hits: list[dict[str, Any]] = field(default_factory=list)
     seen: list[httpx.Request] = field(default_factory=list)
     before: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
+    version: str | None = "000001-aa"
     ingest: Callable[[str, bytes], dict[str, Any]] = lambda _key, _body: {"accepted": 1, "rejected": 0}
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -118,7 +119,7 @@ class FakeApi:
             "hits": self.hits,
             "partial": False,
             "stale": False,
-            "version": "000001-aa",
+            "version": self.version,
             "cursor": None,
             "facets": {},
             "shards": {"requested": 2, "searched": 2, "failed": []},

@@ -20,7 +20,8 @@ def show(console: Console, answer: SearchAnswer, *, title: str | None = None, mo
     if answer.hits:
         console.print(_table(answer, title, most))
     else:
-        console.print("no item passes")
+        unbuilt = "nothing is searchable yet: `shardlake build` makes the first version"
+        console.print(unbuilt if answer.version is None else "no item passes")
     console.print(cost_line(answer), style="dim")
     for failed in answer.shards.failed:
         retry = ", trying again may help" if failed.retryable else ""
@@ -35,7 +36,7 @@ def cost_line(answer: SearchAnswer) -> str:
     time = f" in {total:.0f} ms" + (f" ({phases})" if phases else "") if total is not None else ""
     shards = f"{answer.shards.searched} of {answer.shards.requested} shards"
     scanned = f"{answer.stats.codes_scanned:,} codes scanned, {answer.stats.rows_refined:,} rows refined"
-    return f"{len(answer)} hits{time} · {shards} · {scanned} · version {answer.version}"
+    return f"{len(answer)} hits{time} · {shards} · {scanned} · version {answer.version or 'none'}"
 
 
 def _table(answer: SearchAnswer, title: str | None, most: int | None) -> Table:

@@ -16,6 +16,7 @@ _ADVICE: dict[ErrorKind, str] = {
     ErrorKind.LOCAL_CLOUD: "see server.log in the data folder; `shardlake down` and `shardlake up` start it again",
     ErrorKind.COLLECTION_NOT_FOUND: "see `shardlake collections list`; make one with `shardlake collections create`",
     ErrorKind.NOTHING_TO_BUILD: "take something in first: `shardlake ingest PATH`",
+    ErrorKind.VERSION_NOT_FOUND: "see `shardlake versions`; `shardlake build` makes the first one",
     ErrorKind.NAME_TAKEN: "choose another name, or `shardlake collections drop` the one that stands",
     ErrorKind.UNAUTHENTICATED: "set SHARDLAKE_TOKEN",
     ErrorKind.THROTTLED: "try again in a moment",

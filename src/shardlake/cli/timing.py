@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shardlake.cli.output import Output
 from shardlake.cli.search import first_space
+from shardlake.errors import ErrorKind, NotFound
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,9 @@ def measure(
 
     Returns:
         Percentiles in milliseconds: `wall_ms` as the caller waits, `took_ms` as the API says.
+
+    Raises:
+        NotFound: version-not-found, when nothing was built yet, since a search of nothing is quick.
     """
     import numpy as np
 
@@ -37,6 +41,8 @@ def measure(
         for vector in vectors:
             began = time.perf_counter()
             answer = collection.search(vector={space: vector}, k=k, recall=recall)
+            if answer.version is None:
+                raise NotFound("nothing was built yet", kind=ErrorKind.VERSION_NOT_FOUND, collection=name)
             wall.append((time.perf_counter() - began) * 1000)
             took.append(answer.stats.took_ms.get("total", 0.0))
             partial += answer.partial

@@ -150,7 +150,9 @@ def test_a_partial_answer_names_the_shard_that_failed(shell: Shell, api: FakeApi
     failed = [{"shard": 3, "kind": "function-unavailable", "retryable": True}]
     shards = {"requested": 2, "searched": 1, "failed": failed}
     api.before = lambda request: (
-        answer(200, {"hits": [], "partial": True, "shards": shards}) if "search" in request.url.path else None
+        answer(200, {"hits": [], "partial": True, "version": "1", "shards": shards})
+        if "search" in request.url.path
+        else None
     )
 
     out = shell("search", "--text", "a").out
@@ -302,6 +304,13 @@ def test_bench_reports_percentiles_and_what_they_are_of(shell: Shell) -> None:
     assert result["took_ms"] == {"p50": 21, "p90": 21, "p99": 21, "max": 21}
     assert "recall is not measured" in result["note"]
     assert "p90" in shell("bench", "--queries", 1).out
+
+
+def test_a_collection_never_built_says_so_and_is_not_timed(shell: Shell, api: FakeApi) -> None:
+    api.version = None
+
+    assert "shardlake build" in shell("search", "--text", "a").out
+    assert shell("bench", "--json").error["kind"] == "version-not-found"
 
 
 @pytest.mark.parametrize(
