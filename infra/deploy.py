@@ -3,8 +3,8 @@
     python -m infra.deploy --name shardlake
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 python -m infra.deploy --localstack
 
-Packages are uploaded under a digest of their content, so an unchanged one is not sent again. LocalStack's free plan has no
-layers and no HTTP API: there all packages go into the code, and the API is a REST API.
+Packages are uploaded under a digest of their content, so an unchanged one is not sent again. LocalStack's free plan
+has no layers and no HTTP API: there all packages go into the code, and the API is a REST API.
 """
 
 from __future__ import annotations

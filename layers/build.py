@@ -1,8 +1,8 @@
 """Builds the Lambda layers: `python -m layers.build` writes build/layers/{name}.zip.
 
 A recipe `layers/{name}.txt` names the direct packages; `constraints.txt` pins them and all they need, so equal files
-give equal layers. Wheels are fetched for the target, not for this machine: Amazon Linux 2023, which python3.12 and later run
-on, has glibc 2.34 and so takes manylinux_2_28. What no handler imports is removed: see `LEFT_OUT` and `PRUNED`.
+give equal layers. Wheels are fetched for the target, not for this machine: Amazon Linux 2023, which python3.12 runs on,
+has glibc 2.34 and so takes manylinux_2_28. What no handler imports is removed: see `LEFT_OUT` and `PRUNED`.
 """
 
 from __future__ import annotations
