@@ -24,6 +24,10 @@ class Meaning:
     kind: ErrorKind
     message: str
 
+    def as_error(self, **context: object) -> ShardlakeError:
+        """Returns the error, with `context` as its fields."""
+        return self.error(self.message, kind=self.kind, **context)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorTable:
@@ -46,9 +50,12 @@ class ErrorTable:
         response: Mapping[str, Any] = getattr(exc, "response", None) or {}
         code = str(response.get("Error", {}).get("Code", ""))
         status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        meaning = self.codes.get(code) or self._by_type(exc) or self._by_status(status)
-        cause = str(exc)[:MAX_MESSAGE_CHARS]
-        return meaning.error(meaning.message, kind=meaning.kind, service=self.service, cause=cause, **context)
+        meaning = self.codes.get(code) or self._by_type(exc) or self.meaning_of(code, status)
+        return meaning.as_error(service=self.service, cause=str(exc)[:MAX_MESSAGE_CHARS], **context)
+
+    def meaning_of(self, code: str, status: int) -> Meaning:
+        """Returns what an answer with this error code and HTTP status means."""
+        return self.codes.get(code) or self._by_status(status)
 
     def _by_type(self, exc: BaseException) -> Meaning | None:
         return next((self.types[cls] for cls in type(exc).__mro__ if cls in self.types), None)

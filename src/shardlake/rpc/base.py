@@ -13,8 +13,12 @@ from shardlake.errors import ShardlakeError
 
 
 class Invoker(Protocol):
-    """Functions answer bytes. A callee that raised or timed out is an Unavailable (function-unavailable); one that
-    has no time left is a DeadlineExceeded; a throttled one is an Overloaded."""
+    """Functions answer bytes.
+
+    A callee that is absent, raised or timed out is an Unavailable (function-unavailable); one that has no time left is a
+    DeadlineExceeded; a throttled one is an Overloaded; a payload over Lambda's limit is an InvalidInput
+    (payload-too-large) and is not sent. A call may happen twice: functions are idempotent.
+    """
 
     def invoke(self, function: str, payload: bytes, *, deadline: Deadline) -> bytes:
         """Calls one function and returns its answer."""
@@ -22,8 +26,11 @@ class Invoker(Protocol):
     def invoke_many(
         self, function: str, payloads: Sequence[bytes], *, deadline: Deadline
     ) -> list[bytes | ShardlakeError]:
-        """Calls one function once a payload, in parallel. Failures are data: the answer has one entry a payload, in order,
-        and returns by the deadline whatever the callees do."""
+        """Calls one function once a payload, in parallel.
+
+        Failures are data: the answer has one entry a payload, in order, and returns by the deadline whatever the
+        callees do.
+        """
 
     def start(self, function: str, payload: bytes) -> None:
         """Starts a function and does not wait (at least once)."""
