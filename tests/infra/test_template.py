@@ -28,7 +28,7 @@ TABLES = {"CatalogTable", "ShardTable"}
 
 def on(actions: Iterable[str], places: set[str]) -> dict[str, set[str]]:
     """Returns the same places for each action."""
-    return {action: places for action in actions}
+    return dict.fromkeys(actions, places)
 
 
 # Who may do what, and where: the table of docs/architecture.md.
