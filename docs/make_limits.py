@@ -10,9 +10,9 @@ from shardlake import limits
 
 HEAD = """# Limits
 
-Everything that comes from outside is bounded before it is believed. This page is generated from `src/shardlake/limits.py`
-(`python docs/make_limits.py > docs/limits.md`); a test holds the two together. What a request beyond a limit is answered with
-stands in [errors.md](errors.md).
+Everything that comes from outside is bounded before it is believed. This page is generated from
+`src/shardlake/limits.py` (`python docs/make_limits.py > docs/limits.md`); a test holds the two together. What a request
+beyond a limit is answered with stands in [errors.md](errors.md).
 
 | limit | value | what it bounds |
 |---|---|---|

@@ -240,6 +240,7 @@ _CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
         ErrorKind.ENCODER_UNAVAILABLE,
         ErrorKind.NO_SHARD_ANSWERED,
         ErrorKind.API_UNREACHABLE,
+        ErrorKind.LOCAL_CLOUD,
     ),
     CommitUnknown: (ErrorKind.COMMIT_UNKNOWN,),
     DeadlineExceeded: (ErrorKind.DEADLINE_EXCEEDED,),

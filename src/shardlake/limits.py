@@ -65,4 +65,3 @@ UPLOAD_EXPIRES_S = 3_600
 MAX_SEGMENT_ROWS = 10_000
 MAX_SEGMENT_BYTES = 64 * MIB
 MAX_ENCODE_BATCH_BYTES = 5 * MIB  # of inputs in one message: base64 of one picture of MAX_IMAGE_BYTES travels alone
-MAX_QUEUE_RECORDS = 1_000  # S3 events in one invocation of ingest
