@@ -75,8 +75,8 @@ def datetime_micros(text: str) -> int:
         raise ValueError("not RFC 3339 with an offset")
     try:
         return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
-    except OverflowError as exc:
-        raise ValueError("outside the years 1 to 9999") from exc
+    except (ValueError, OverflowError) as exc:
+        raise ValueError("no moment of the years 1 to 9999") from exc
 
 
 def _keyword(value: Json) -> str | None:
