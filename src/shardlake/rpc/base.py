@@ -15,8 +15,8 @@ from shardlake.errors import ShardlakeError
 class Invoker(Protocol):
     """Functions answer bytes.
 
-    A callee that is absent, raised or timed out is an Unavailable (function-unavailable); one that has no time left is a
-    DeadlineExceeded; a throttled one is an Overloaded; a payload over Lambda's limit is an InvalidInput
+    A callee that is absent, raised or timed out is an Unavailable (function-unavailable); one that has no time left is
+    a DeadlineExceeded; a throttled one is an Overloaded; a payload over Lambda's limit is an InvalidInput
     (payload-too-large) and is not sent. A call may happen twice: functions are idempotent.
     """
 
