@@ -116,7 +116,7 @@ class _Encoding:
                 try:
                     vectors = _vectors(answer, len(batch))
                 except TheirFault as error:
-                    again += _without_culprit(batch, error, self.errors)
+                    again += _without_culprits(batch, error, self.errors)
                     continue
                 for one, vector in zip(batch, vectors, strict=True):
                     self.made.setdefault(one.item, []).append(vector)
@@ -135,20 +135,37 @@ def _vectors(answer: bytes | ShardlakeError, count: int) -> Float32Array:
     return decode_encode_answer(answer, count=count).vectors
 
 
-def _without_culprit(
+def _without_culprits(
     batch: list[_Input], error: ShardlakeError, errors: dict[int, ShardlakeError]
 ) -> list[list[_Input]]:
+    """Notes whose fault it was, and returns what is to be sent again: the others, or halves when nobody was named."""
     if error.kind is ErrorKind.UNKNOWN_ENCODER:
         raise error
-    index = error.context.get("index")
-    if not isinstance(index, int) or not 0 <= index < len(batch):
+    named = {at: reason for at, reason in _named(error).items() if 0 <= at < len(batch)}
+    if not named:
         if len(batch) > 1:
             middle = len(batch) // 2
             return [batch[:middle], batch[middle:]]
-        index = 0
-    errors[batch[index].item] = error
-    rest = batch[:index] + batch[index + 1 :]
+        named = {0: error}
+    for at, reason in named.items():
+        errors[batch[at].item] = reason
+    rest = [one for at, one in enumerate(batch) if at not in named]
     return [rest] if rest else []
+
+
+def _named(error: ShardlakeError) -> dict[int, ShardlakeError]:
+    """Returns the inputs that an error of the encode function names: all of them under `errors`, the first as `index`."""
+    entries = error.context.get("errors")
+    if isinstance(entries, list):
+        found = {
+            entry["index"]: type(error)(str(entry.get("message", "")), kind=ErrorKind(entry["kind"]))
+            for entry in entries
+            if isinstance(entry, dict) and isinstance(entry.get("index"), int) and entry.get("kind") in set(ErrorKind)
+        }
+        if found:
+            return found
+    index = error.context.get("index")
+    return {index: error} if isinstance(index, int) else {}
 
 
 def _fuse(item: int, rows: Float32Array, spaces: list[SpaceSpec], done: Encoded) -> None:

@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any, Protocol
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from shardlake.rpc.lambda_ import LambdaInvoker
 
 from functions.ingest.service import take_batch
 from functions.ingest.world import World
 from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
+from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
 

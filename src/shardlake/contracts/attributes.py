@@ -74,7 +74,8 @@ def datetime_micros(text: str) -> int:
     if not _DATETIME.fullmatch(text):
         raise ValueError("not RFC 3339 with an offset")
     try:
-        return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
+        # Turned to UTC first: an offset can lead out of the years that there are.
+        return (datetime.fromisoformat(text).astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError) as exc:
         raise ValueError("no moment of the years 1 to 9999") from exc
 

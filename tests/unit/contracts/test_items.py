@@ -146,7 +146,7 @@ def test_a_datetime_is_microseconds(text: str, micros: int) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_datetime_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="RFC 3339|no moment"):
+    with pytest.raises(ValueError, match=r"RFC 3339|no moment"):
         datetime_micros(text)
 
 
