@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -14,10 +14,10 @@ from shardlake.catalog import dynamodb
 from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.errors import CommitUnknown, Conflict, Overloaded
 from tests.contract.conftest import new_tables
+from tests.contract.line import LOST, Call, Line, lose_reply, lose_request
 from tests.contract.test_catalog_contract import pointer_to, receipt_of, shard_row
 from tests.property.catalog_machine import CatalogMachine
 
-LOST = ReadTimeoutError(endpoint_url="http://nowhere")
 BUSY = ClientError(
     {
         "Error": {"Code": "TransactionCanceledException", "Message": "busy"},
@@ -27,47 +27,24 @@ BUSY = ClientError(
 )
 
 
-class Line:
-    """A client that passes calls on, except for those that a test put a fault on."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.faults: dict[str, list[Callable[[Callable[..., Any], dict[str, Any]], Any]]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._client, name)
-        if name not in self.faults:
-            return call
-        return lambda **arguments: self.faults[name].pop(0)(call, arguments) if self.faults[name] else call(**arguments)
-
-
-def lose_request(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    raise LOST
-
-
-def lose_reply(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    call(**arguments)
-    raise LOST
-
-
-def meet_another(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def meet_another(call: Call, arguments: dict[str, Any]) -> Any:
     raise BUSY
 
 
-def leave_the_second_half(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def leave_the_second_half(call: Call, arguments: dict[str, Any]) -> Any:
     ((table, requests),) = arguments["RequestItems"].items()
     half = len(requests) // 2
     call(RequestItems={table: requests[:half]})
     return {"UnprocessedItems": {table: requests[half:]}}
 
 
-def leave_the_second_key(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def leave_the_second_key(call: Call, arguments: dict[str, Any]) -> Any:
     ((table, wanted),) = arguments["RequestItems"].items()
     first, second = ({**wanted, "Keys": wanted["Keys"][at : at + 1]} for at in (0, 1))
     return {**call(RequestItems={table: first}), "UnprocessedKeys": {table: second}}
 
 
-def leave_everything(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def leave_everything(call: Call, arguments: dict[str, Any]) -> Any:
     return {"UnprocessedItems": arguments["RequestItems"]}
 
 
@@ -107,7 +84,7 @@ def test_a_commit_whose_request_is_lost_is_unknown_and_can_be_repeated(line: Lin
 
 
 def test_a_commit_is_unknown_when_reading_back_fails_too(line: Line, catalog: DynamoCatalog) -> None:
-    def lose_then_cut(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    def lose_then_cut(call: Call, arguments: dict[str, Any]) -> Any:
         line.faults["get_item"] = [lose_request]
         return lose_reply(call, arguments)
 
@@ -136,7 +113,7 @@ def test_a_commit_that_always_meets_another_transaction_is_overloaded(line: Line
 
 
 def test_a_pointer_that_moves_after_the_first_look_is_a_conflict(line: Line, catalog: DynamoCatalog) -> None:
-    def move_first(call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    def move_first(call: Call, arguments: dict[str, Any]) -> Any:
         catalog.commit("u", expected=None, pointer=pointer_to("000001-b"), shards=[])
         return call(**arguments)
 

@@ -11,7 +11,7 @@ import hashlib
 import io
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -98,16 +98,25 @@ class S3Store:
         bucket: its name.
         max_parallel: GETs in flight at once.
         client: an S3 client to use instead of one of our own.
+        sleep: waits the seconds between attempts.
     """
 
-    def __init__(self, bucket: str, *, max_parallel: int = DEFAULT_PARALLEL, client: S3Client | None = None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        max_parallel: int = DEFAULT_PARALLEL,
+        client: S3Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._bucket = bucket
         self._client = client or connect(max_parallel)
+        self._sleep = sleep
         self._pool = ThreadPoolExecutor(max_parallel, thread_name_prefix="s3")
 
     def close(self) -> None:
-        """Ends the threads and connections; the store is of no use afterwards."""
-        self._pool.shutdown(cancel_futures=True)
+        """Ends the connections, and the threads as soon as they can; the store is of no use afterwards."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
     def get(self, key: str, *, max_bytes: int, deadline: Deadline | None = None) -> bytes:
@@ -153,7 +162,7 @@ class S3Store:
                 if isinstance(failure, Unavailable):
                     raise
             # Refused, and nothing stands yet: another write is in flight (409). Its outcome decides ours.
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter only
+            self._sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter only
         raise Overloaded("another write of this object is under way, again and again", key=key)
 
     def upload_file(self, key: str, path: Path) -> ObjectInfo:
