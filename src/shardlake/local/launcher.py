@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from shardlake.local.bodies import BodyCache
 from shardlake.local.folder import CloudFolder
 from shardlake.local.snapshots import SERVICES, Snapshots
 
@@ -97,8 +98,10 @@ def main(socket_descriptor: int, root: Path) -> None:
     os.environ["LOG_LEVEL"] = "WARNING"
     from hypercorn.config import Config
     from ministack import app as emulator
+    from ministack.services import s3
 
     del os.environ["LOG_LEVEL"]
+    s3._read_body = BodyCache(s3._read_body, s3._object_disk_path)
     config = Config()
     config.bind = [f"fd://{socket_descriptor}"]
     config.keep_alive_timeout = 75

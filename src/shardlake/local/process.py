@@ -151,6 +151,7 @@ def _environment(folder: CloudFolder, record: Record, python_path: tuple[Path, .
         "PYTHONPATH": os.pathsep.join(str(path) for path in python_path),
         "TMPDIR": str(folder.temp_dir),
         # the emulator
+        "AUTH": "true",  # the roles of the template bind here as they do on AWS
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(record.label_port),
         "MINISTACK_HOST": "localhost",
