@@ -67,6 +67,13 @@ VERY_DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 HUGE = b'{"items":["' + b"x" * limits.MAX_REQUEST_BYTES + b'"]}'
 
 
+def _nested(depth: int) -> dict[str, Any]:
+    node: dict[str, Any] = {"price": 1}
+    for _ in range(depth):
+        node = {"$not": node}
+    return node
+
+
 def _schema(**changes: object) -> dict[str, object]:
     return {"spaces": {"v": {"dimension": 4}}, **changes}
 
@@ -93,7 +100,7 @@ BAD_JSON = [
     ("a huge body", HUGE, "payload-too-large"),
 ]
 # fmt: off
-BODIED = [("PUT", NEW), ("POST", f"{V}/items"), ("POST", f"{V}/uploads"), ("POST", f"{V}/uploads:status"), ("POST", "/v1/encode")]
+BODIED = [("PUT", NEW), ("POST", f"{V}/items"), ("POST", f"{V}/uploads"), ("POST", f"{V}/uploads:status"), ("POST", "/v1/encode"), ("POST", f"{V}/search"), ("POST", f"{V}/search:batch")]
 
 SYNTAX = [
     Bad(f"{method} {path.rsplit('/', 1)[1]}: {name}", method, path, body, 400, kind)
@@ -270,6 +277,73 @@ UPLOADS = [
     Bad("status: no collection", "POST", "/v1/collections/none/uploads:status", {"keys": ["inbox/none/a"]}, 404, "collection-not-found"),
 ]
 
+SEARCH = [
+    Bad(f"search: {name}", "POST", f"{V}/search", body, 400, kind)
+    for name, body, kind in [
+        ("unknown field", {"top": 3}, "invalid-request"),
+        ("k zero", {"k": 0}, "k-out-of-range"),
+        ("k negative", {"k": -1}, "k-out-of-range"),
+        ("k huge", {"k": 10**9}, "k-out-of-range"),
+        ("k beyond 64 bits", b'{"k": 123456789012345678901234567890}', "invalid-request"),
+        ("k a text", {"k": "10"}, "invalid-request"),
+        ("k a bool", {"k": True}, "invalid-request"),
+        ("k a fraction", {"k": 1.5}, "invalid-request"),
+        ("recall zero", {"recall": 0}, "invalid-request"),
+        ("recall above one", {"recall": 1.1}, "invalid-request"),
+        ("nprobe zero", {"nprobe": 0}, "invalid-request"),
+        ("timeout zero", {"timeout_ms": 0}, "invalid-request"),
+        ("timeout huge", {"timeout_ms": 10**9}, "invalid-request"),
+        ("include unknown", {"include": ["everything"]}, "invalid-request"),
+        ("query a text", {"query": "red"}, "invalid-request"),
+        ("query empty", {"query": {}}, "invalid-request"),
+        ("query unknown field", {"query": {"smell": "red"}}, "invalid-request"),
+        ("vector a list", {"query": {"vector": [1, 2, 3, 4]}}, "invalid-request"),
+        ("vector of texts", {"query": {"vector": {"v": ["1", "2", "3", "4"]}}}, "invalid-request"),
+        ("vector of bools", {"query": {"vector": {"v": [True, True, True, True]}}}, "invalid-request"),
+        ("vector too short", {"query": {"vector": {"v": [1, 2, 3]}}}, "invalid-vector-dimension"),
+        ("vector too long", {"query": {"vector": {"v": [1.0] * 5_000}}}, "invalid-request"),
+        ("vector beyond float32", {"query": {"vector": {"v": [1e300, 0, 0, 0]}}}, "invalid-vector"),
+        ("unknown space", {"query": {"vector": {"w": [1, 2, 3, 4]}}}, "unknown-space"),
+        ("text nobody reads", {"query": {"text": "red"}}, "unknown-modality"),
+        ("unknown weight", {"query": {"vector": {"v": [1, 2, 3, 4]}, "weights": {"smell": 1}}}, "invalid-request"),
+        ("weight of what is not there", {"query": {"vector": {"v": [1, 2, 3, 4]}, "weights": {"text": 1}}}, "invalid-request"),
+        ("filter a list", {"filter": [1]}, "invalid-request"),
+        ("filter of an unknown attribute", {"filter": {"size": 3}}, "invalid-filter"),
+        ("filter with an unknown operator", {"filter": {"price": {"$near": 3}}}, "invalid-filter"),
+        ("filter with a wrong type", {"filter": {"price": "cheap"}}, "invalid-filter"),
+        ("filter with $and of no list", {"filter": {"$and": {}}}, "invalid-filter"),
+        ("filter nested too deep", {"filter": _nested(25)}, "invalid-filter"),
+        ("filter with too many values", {"filter": {"colour": {"$in": ["x"] * 20_000}}}, "invalid-filter"),
+    ]
+] + [
+    Bad(f"search pictures: {name}", "POST", f"{P}/search", {"query": query}, status, kind)
+    for name, query, status, kind in [
+        ("blank text", {"text": " "}, 400, "invalid-media"),
+        ("text too long", {"text": "x" * (limits.MAX_TEXT_CHARS + 1)}, 400, "invalid-request"),
+        ("wrong base64", {"image": {"base64": "%%%"}}, 400, "invalid-media"),
+        ("truncated picture", _image(TRUNCATED), 400, "invalid-media"),
+        ("decompression bomb", _image(BOMB), 400, "media-too-large"),
+        ("another bucket", {"image": {"s3": "s3://other/inbox/a.png"}}, 403, "forbidden-location"),
+    ]
+] + [
+    Bad("search: no collection", "POST", "/v1/collections/none/search", {"k": 1}, 404, "collection-not-found"),
+    Bad("search: a name that cannot be", "POST", "/v1/collections/NO/search", {"k": 1}, 404, "collection-not-found"),
+    Bad("search: query parameter", "POST", f"{V}/search", {"k": 1}, 400, "invalid-request", None, (("k", "3"),)),
+    Bad("search: GET", "GET", f"{V}/search", None, 405, "method-not-allowed"),
+    Bad("batch: no searches", "POST", f"{V}/search:batch", {"searches": []}, 400, "invalid-request"),
+    Bad("batch: too many", "POST", f"{V}/search:batch", {"searches": [{}] * 65}, 400, "invalid-request"),
+    Bad("batch: a text", "POST", f"{V}/search:batch", {"searches": ["red"]}, 400, "invalid-request"),
+    *[
+        Bad(f"unserved search: {name}", "POST", f"{V}/search", body, 501, "not-implemented")
+        for name, body in {
+            "match": {"match": {"colour": "red"}}, "cursor": {"cursor": "x"}, "rank": {"rank": "score"},
+            "group_by": {"group_by": {"attribute": "colour", "size": 1}}, "facets": {"facets": ["colour"]},
+            "like": {"query": {"like": ["a"]}}, "audio": {"query": {"audio": {"s3": "s3://lake/inbox/a.wav"}}},
+            "prefix": {"filter": {"colour": {"$prefix": "r"}}},
+        }.items()
+    ],
+]
+
 REST = [
     Bad("builds: parameters", "POST", f"{V}/builds", {"full": True}, 400, "invalid-request"),
     Bad("builds: no JSON", "POST", f"{V}/builds", b"now", 400, "invalid-json"),
@@ -316,5 +390,5 @@ UNSERVED = [
     Bad("unserved: sound files", "POST", f"{V}/uploads", {"files": [{"name": "a.wav", "bytes": 1}]}, 501, "not-implemented"),
 ]
 
-ALL = [*SYNTAX, *COLLECTION, *ITEMS, *ENCODE, *UPLOADS, *REST, *UNSERVED]
+ALL = [*SYNTAX, *COLLECTION, *ITEMS, *ENCODE, *UPLOADS, *SEARCH, *REST, *UNSERVED]
 # fmt: on

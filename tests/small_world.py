@@ -1,4 +1,4 @@
-"""The api and ingest functions in one process, on memory adapters, with an encode function that needs no model."""
+"""The api, router and ingest functions in one process, on memory adapters; the encode function needs no model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from functions.api import service as api_service
 from functions.api.world import World as ApiWorld
 from functions.ingest import service as ingest_service
 from functions.ingest.world import World as IngestWorld
+from functions.router import http as router_http
+from functions.router.service import Router
+from functions.router.versions import Versions
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.settings import Settings
@@ -31,6 +35,7 @@ from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, Memo
 
 EVENTS = Path(__file__).parent / "events"
 BUCKET = "lake"
+SEARCH = re.compile(r"/v1/collections/[^/]+/search(:batch)?")
 _NUMBERS = itertools.count()
 DIMENSIONS = {"clip": 8, "minilm": 4}
 READS = {"clip": ["text", "image"], "minilm": ["text"]}
@@ -144,6 +149,14 @@ class SmallWorld:
         }
         self.api = ApiWorld(**ports, new_id=lambda: f"{next(self._ids):032x}")
         self.ingest = IngestWorld(**ports)
+        self.router = Router(
+            settings=SETTINGS,
+            catalog=self.catalog,
+            store=self.store,
+            invoker=self.invoker,
+            clock=self.clock,
+            versions=Versions(self.catalog, self.store),
+        )
 
     def now(self) -> datetime:
         self._time += timedelta(seconds=1)
@@ -166,9 +179,16 @@ class SmallWorld:
         return self.send(event)
 
     def send(self, event: dict[str, Any]) -> Answer:
-        """Sends a gateway event."""
+        """Sends a gateway event to the function that the gateway's routes name."""
         deadline = Deadline.after(self.remaining_ms, clock=self.clock)
-        raw = api_service.answer(event, lambda: self.api, observer=self.observer, request_id="r-1", deadline=deadline)
+        told: dict[str, Any] = {"observer": self.observer, "request_id": "r-1", "deadline": deadline}
+        is_search = ((event.get("requestContext") or {}).get("http") or {}).get(
+            "method"
+        ) == "POST" and SEARCH.fullmatch(event.get("rawPath", ""))
+        if is_search:
+            raw = router_http.respond(event, lambda: self.router, **told)
+        else:
+            raw = api_service.answer(event, lambda: self.api, **told)
         assert raw["isBase64Encoded"] is False
         return Answer(raw["statusCode"], raw["headers"], raw["body"])
 
