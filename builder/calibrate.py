@@ -184,7 +184,7 @@ def _search_shard(  # noqa: PLR0917  # private: one caller
             probed = ranked[:nprobe]
             local = probed[(probed >= first) & (probed < stop)] - first
             if len(local):
-                rows = leaf.scan(query, local, MAX_CANDIDATES, None, reader)
+                rows = leaf.scan(query, leaf.lists.probe(query, local), MAX_CANDIDATES, None, reader)
                 found = _Found(shard_labels[rows], leaf.score_rows(query, rows)).without(int(held_out.labels[i]))
                 for plan, kept in best.items():
                     if plan.nprobe == nprobe:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -74,9 +74,11 @@ class LeafStats:
     bytes_read: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeafHit:
-    """One hit. `payload` is the stored item's JSON, unparsed; empty when attributes were not asked for."""
+class LeafHit(NamedTuple):
+    """One hit; a tuple, since a search makes many.
+
+    `payload` is the stored item's JSON, unparsed; empty when attributes were not asked for.
+    """
 
     id: str
     score: float

@@ -72,6 +72,7 @@ class IvfPq:
         self._index.precompute_table()
         self._lists = faiss.downcast_InvertedLists(self._index.invlists)
         self._parameters = faiss.SearchParametersIVF()
+        self._nprobe = 0
 
     @property
     def faiss_index(self) -> faiss.IndexIVFPQFastScan:
@@ -112,9 +113,11 @@ class IvfPq:
         n, p = lists.shape
         scores = np.empty((n, count), np.float32)
         rows = np.empty((n, count), np.int64)
-        self._parameters.nprobe = p
-        self._index.nprobe = p
-        self._parameters.sel = passing
+        if self._nprobe != p:  # setting a field of a faiss object costs as much as a probe
+            self._parameters.nprobe = self._nprobe = p
+        parameters = self._parameters
+        if passing is not None:
+            parameters = faiss.SearchParametersIVF(nprobe=p, sel=passing)
         pointer = faiss.swig_ptr
         self._index.search_preassigned_c(
             n,
@@ -125,7 +128,7 @@ class IvfPq:
             pointer(scores),
             pointer(rows),
             False,
-            self._parameters,
+            parameters,
         )
         return rows
 

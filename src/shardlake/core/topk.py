@@ -16,6 +16,8 @@ T = TypeVar("T")
 Scored = tuple[float, str, T]
 """(score, id, whatever travels with it)."""
 
+_SORT_AT_MOST = 1_024  # scores that are sorted whole sooner than they are partitioned
+
 
 def best_rows(scores: Float32Array, k: int) -> Int64Array:
     """Returns positions of the k best scores and of all that tie with the last of them, best first.
@@ -24,13 +26,17 @@ def best_rows(scores: Float32Array, k: int) -> Int64Array:
         scores: (n,) float32, no NaN.
         k: at least 1.
     """
-    if k < len(scores):
+    if k < len(scores) > _SORT_AT_MOST:
         # argpartition finds the kth best; all that reach it stay, so that ties can be settled by id.
-        kth = scores[np.argpartition(scores, -k)[-k]]
-        chosen = np.flatnonzero(scores >= kth)
-    else:
-        chosen = np.arange(len(scores))
-    return chosen[np.argsort(-scores[chosen], kind="stable")]
+        chosen = np.flatnonzero(scores >= scores[np.argpartition(scores, -k)[-k]])
+        return chosen[np.argsort(-scores[chosen], kind="stable")]
+    ranked = np.argsort(-scores, kind="stable")
+    if k >= len(ranked):
+        return ranked
+    end, kth = k, scores[ranked[k - 1]]
+    while end < len(ranked) and scores[ranked[end]] == kth:
+        end += 1
+    return ranked[:end]
 
 
 def order(scored: Iterable[Scored[T]], k: int) -> list[Scored[T]]:

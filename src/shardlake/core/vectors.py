@@ -101,7 +101,8 @@ def coarse_scores(query: Float32Array, centroids: Float32Array, metric: Metric) 
 
 
 def nearest_lists(scores: Float32Array, count: int) -> npt.NDArray[np.int64]:
-    """Returns the `count` best lists, best first, ties by number."""
-    few = count < len(scores)
-    chosen = np.sort(np.argpartition(-scores, count - 1)[:count]) if few else np.arange(len(scores))
+    """Returns the `count` best lists, best first."""
+    if count >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    chosen = np.argpartition(scores, -count)[-count:]
     return chosen[np.argsort(-scores[chosen], kind="stable")]

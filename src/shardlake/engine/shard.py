@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +12,7 @@ from shardlake.core.topk import best_rows
 from shardlake.core.vectors import score_exact
 from shardlake.deadline import Deadline
 from shardlake.engine.reading import Reader, ReadRanges
-from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists, Scored, count_scan
+from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, Probe, RowLists, Scored, count_scan
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.container import decode_block, parse_tail
 from shardlake.format.shard import (
@@ -36,6 +38,10 @@ def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
     """Opens a shard from its tail: the bytes from the tail's offset to the end of the file. Raises FormatError."""
     directory = parse_tail(tail, file_bytes, SHARD_KIND)
     return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
+
+
+def _by_score_then_id(hit: tuple[float, tuple[str, bytes], int]) -> tuple[float, str]:
+    return -hit[0], hit[1][0]
 
 
 class OpenShard:
@@ -142,31 +148,30 @@ class OpenShard:
         self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
     ) -> Scored:
         assert search.query is not None
-        lists = self._lists_to_probe(search, space, passing, reader)
-        if not len(lists):
+        probe = self._lists_to_probe(search, space, passing, reader)
+        if not len(probe.lists):
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        rows = space.scan(search.query, lists, max(search.candidates, search.k), passing, reader)
-        count_scan(stats, space.lists, lists)
+        rows = space.scan(search.query, probe, max(search.candidates, search.k), passing, reader)
+        count_scan(stats, space.lists, probe.lists)
         stats.rows_refined += len(rows)
         reader.check("refine")
         return rows, space.score_rows(search.query, rows)
 
-    def _lists_to_probe(
-        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader
-    ) -> Int64Array:
+    def _lists_to_probe(self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader) -> Probe:
         assert search.query is not None
         if passing is None and search.lists is not None:
-            return np.asarray(search.lists, np.int64)
+            return space.lists.probe(search.query, np.asarray(search.lists, np.int64))
         if passing is None:
             return space.lists.rank_lists(search.query, search.nprobe)
         # The thinner the filter, the more lists: as many passing rows as an unfiltered probe would look at.
         lists = self._lists_of(space.lists.space.name, reader)
         counts = lists.passing_per_list(passing, space.lists.space.lists)
         ranked = space.lists.rank_lists(search.query, space.lists.space.lists)
-        ranked = ranked[counts[ranked] > 0]
+        has_any = counts[ranked.lists] > 0
+        ranked = Probe(ranked.lists[has_any], ranked.scores[has_any])
         wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * search.candidates)
-        enough = int(np.searchsorted(np.cumsum(counts[ranked]), wanted)) + 1
-        return ranked[:enough]
+        enough = int(np.searchsorted(np.cumsum(counts[ranked.lists]), wanted)) + 1
+        return Probe(ranked.lists[:enough], ranked.scores[:enough])
 
     def _by_rows(
         self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
@@ -205,41 +210,42 @@ class OpenShard:
         if not len(rows):
             return ()
         best = best_rows(scores, search.k)
-        entries = self._items(rows[best], reader)
-        ranked = sorted(
-            zip(scores[best].tolist(), entries, rows[best].tolist(), strict=True), key=lambda hit: (-hit[0], hit[1][0])
-        )[: search.k]
+        numbers = rows[best].tolist()
+        entries = self._items(numbers, reader)
+        ranked = sorted(zip(scores[best].tolist(), entries, numbers, strict=True), key=_by_score_then_id)[: search.k]
         vectors = self._vectors(search, [row for _, _, row in ranked], reader)
+        with_payload = search.attributes
         return tuple(
-            LeafHit(id=entry[0], score=score, payload=entry[1] if search.attributes else b"", vector=vectors.get(row))
-            for score, entry, row in ranked
+            [
+                LeafHit(entry[0], score, entry[1] if with_payload else b"", vectors.get(row))
+                for score, entry, row in ranked
+            ]
         )
 
     def _by_id(self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats) -> LeafAnswer:
         ranks = self._array("id_rank", reader)
         rows = np.arange(self.header.rows) if passing is None else np.flatnonzero(passing)
-        first = rows[np.argsort(ranks[rows], kind="stable")[: search.k]]
+        first = rows[np.argsort(ranks[rows], kind="stable")[: search.k]].tolist()
         entries = self._items(first, reader)
-        vectors = self._vectors(search, first.tolist(), reader)
+        vectors = self._vectors(search, first, reader)
         hits = tuple(
             LeafHit(id=entry[0], score=0.0, payload=entry[1] if search.attributes else b"", vector=vectors.get(row))
-            for entry, row in zip(entries, first.tolist(), strict=True)
+            for entry, row in zip(entries, first, strict=True)
         )
         return LeafAnswer(hits=hits, stats=stats, strategy="by-id")
 
-    def _items(self, rows: Int64Array, reader: Reader) -> list[tuple[str, bytes]]:
-        chunks = np.searchsorted(self._first_rows, rows, side="right") - 1
-        numbers = chunks.tolist()
-        missing = sorted(set(numbers) - self._chunks.keys())
+    def _items(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
+        numbers = [bisect_right(self._first_rows, row) - 1 for row in rows]
+        missing = set(numbers) - self._chunks.keys()
         if missing:
-            self._load_chunks(missing, reader)
-        positions = (rows - self._first_rows[chunks]).tolist()
-        return [self._chunks[number].entry(position) for number, position in zip(numbers, positions, strict=True)]
+            self._load_chunks(sorted(missing), reader)
+        first_rows, chunks = self._first_rows, self._chunks
+        return [chunks[number].entry(row - first_rows[number]) for number, row in zip(numbers, rows, strict=True)]
 
     def _load_chunks(self, numbers: list[int], reader: Reader) -> None:
         extents = [self.header.item_extent(number) for number in numbers]
         for number, extent, data in zip(numbers, extents, reader.extents(extents), strict=True):
-            count = int(self._first_rows[number + 1] - self._first_rows[number])
+            count = self._first_rows[number + 1] - self._first_rows[number]
             self._chunks[number] = decode_items(count, extent, data)
             self._other_bytes += len(data)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import faiss
 import numpy as np
@@ -23,6 +23,13 @@ Scored = tuple[Int64Array, Float32Array]
 """(m,) row numbers and (m,) scores, in any order."""
 
 
+class Probe(NamedTuple):
+    """Lists to scan: (p,) int64 numbers within the shard, and (p,) float32 scores of their centroids."""
+
+    lists: Int64Array
+    scores: Float32Array
+
+
 class LoadedLists:
     """What both kinds of space share: which lists there are, which are loaded, which rows they hold."""
 
@@ -34,9 +41,15 @@ class LoadedLists:
         self.loaded = np.zeros(space.lists, bool)
         self.resident_bytes = 0
 
-    def rank_lists(self, query: Float32Array, count: int) -> Int64Array:
+    def rank_lists(self, query: Float32Array, count: int) -> Probe:
         """Returns the `count` nearest lists of this shard, nearest first."""
-        return nearest_lists(coarse_scores(query, self.centroids, self.space.metric), count)
+        scores = coarse_scores(query, self.centroids, self.space.metric)
+        numbers = nearest_lists(scores, count)
+        return Probe(numbers, scores[numbers])
+
+    def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
+        """Returns the lists of those numbers."""
+        return Probe(numbers, coarse_scores(query, self.centroids[numbers], self.space.metric))
 
     def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
         """Reads the lists that are not loaded yet, in one round; yields (number, block)."""
@@ -73,7 +86,7 @@ class OpenSpace(Protocol):
     lists: LoadedLists
 
     def scan(  # noqa: D102  # documented where it is defined
-        self, query: Float32Array, lists: Int64Array, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
     ) -> Int64Array: ...
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array: ...  # noqa: D102
@@ -108,26 +121,22 @@ class IvfPqSpace:
             self._index.load_list(number, block.rows.astype(np.int64), block.packed)
 
     def scan(
-        self, query: Float32Array, lists: Int64Array, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
     ) -> Int64Array:
-        """Returns the row numbers of the `candidates` nearest by code in `lists`, which may be fewer."""
-        if not self.lists.loaded[lists].all():
-            self.load(lists.tolist(), reader)
+        """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
+        if not self.lists.loaded[probe.lists].all():
+            self.load(probe.lists.tolist(), reader)
         padded = pad(query[None], self._dimension)
-        coarse = self._coarse(padded[0], lists)
+        coarse = -probe.scores if self._book.metric is Metric.L2 else probe.scores
         chosen, bitmap = (None, None) if passing is None else selector(passing)
-        rows = self._index.scan(padded, lists[None], coarse[None], candidates, chosen)[0]
+        rows = self._index.scan(padded, probe.lists[None], coarse[None], candidates, chosen)[0]
         del bitmap  # faiss read it until here
         found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
         return found
 
-    def _coarse(self, query: Float32Array, lists: Int64Array) -> Float32Array:
-        scores = coarse_scores(query, self._book.centroids[lists], self._book.metric)
-        return -scores if self._book.metric is Metric.L2 else scores
-
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) scores of loaded rows by their refine rows."""
-        return score_quantized(query, self._refine[rows], self._scales[rows], self.lists.space.metric)
+        return score_quantized(query, self._refine.take(rows, axis=0), self._scales.take(rows), self.lists.space.metric)
 
 
 class FlatSpace:
@@ -146,7 +155,7 @@ class FlatSpace:
             self.lists.resident_bytes += vectors.nbytes
 
     def scan(
-        self, query: Float32Array, lists: Int64Array, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
     ) -> Int64Array:
         """Never called: a flat space is searched by scoring rows."""
         raise AssertionError("a flat space has no codes to scan")

@@ -7,6 +7,7 @@ codewords: what a search needs before it can choose what to read. Rows are numbe
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,9 +21,10 @@ from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Directory, decode_block, verify
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_DIMENSION, MAX_LISTS_PER_SHARD, MAX_ROWS_PER_SHARD
 from shardlake.query.columns import Column, KeywordColumn, NumberColumn, PresenceColumn
-from shardlake.types import AttributeSpec, AttributeType, ByteArray, Float32Array, IndexType, Int64Array, Metric
+from shardlake.types import AttributeSpec, AttributeType, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
+_TWO_OFFSETS = struct.Struct("<2I")
 ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
 
 
@@ -68,16 +70,15 @@ class ListBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemChunk:
-    """Consecutive items; `entry(i)` is (id, payload) of the ith."""
+    """Consecutive items, as they lie in the file: id offsets, payload offsets (rows + 1 each, u4), ids, payloads."""
 
-    id_offsets: npt.NDArray[np.uint32]
-    payload_offsets: npt.NDArray[np.uint32]
+    rows: int
     data: bytes
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        a, b = self.id_offsets[position : position + 2].tolist()
-        c, d = self.payload_offsets[position : position + 2].tolist()
+        a, b = _TWO_OFFSETS.unpack_from(self.data, 4 * position)
+        c, d = _TWO_OFFSETS.unpack_from(self.data, 4 * (self.rows + 1 + position))
         return self.data[a:b].decode(), self.data[c:d]
 
 
@@ -272,7 +273,7 @@ def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     offsets = np.frombuffer(data[: 8 * (rows + 1)], "<u4")
     if len(offsets) != 2 * (rows + 1) or (np.diff(offsets.astype(np.int64)) < 0).any() or offsets[-1] != len(data):
         raise FormatError("a chunk of items contradicts its offsets")
-    return ItemChunk(id_offsets=offsets[: rows + 1], payload_offsets=offsets[rows + 1 :], data=data)
+    return ItemChunk(rows=rows, data=data)
 
 
 def column_blocks(header: ShardHeader, name: str) -> list[str]:
@@ -309,7 +310,7 @@ def _check_codes(column: KeywordColumn, rows: int) -> None:
         raise FormatError("a keyword column contradicts itself")
 
 
-def items_first_rows(header: ShardHeader) -> Int64Array:
-    """Returns (chunks + 1,) int64: the first row of each chunk, and the number of rows."""
-    firsts = header.arrays["items"][:, 3].astype(np.int64)
-    return np.append(firsts, header.rows)
+def items_first_rows(header: ShardHeader) -> list[int]:
+    """Returns the first row of each chunk, and the number of rows behind them."""
+    firsts: list[int] = header.arrays["items"][:, 3].tolist()
+    return [*firsts, header.rows]

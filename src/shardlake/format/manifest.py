@@ -1,0 +1,116 @@
+"""The manifest of a version, and the routing file of a space: what the router reads once a version and keeps.
+
+The manifest is JSON, for people to read; a routing file is a container of kind ROUT: `centroids` (lists, d) float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import orjson
+
+from shardlake.core.calibration import CurvePoint
+from shardlake.errors import ErrorKind, FormatError
+from shardlake.format.container import Container, ContainerWriter
+from shardlake.types import Float32Array, IndexType, Metric
+
+ROUTING_KIND = b"ROUT"
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestSpace:
+    """One space of a version.
+
+    Attributes:
+        index: what the build gave it; flat where there were too few rows for codes.
+        lists: over all shards.
+        routing_key: of its centroids.
+        curve: what plans were measured to find; empty where every search is exact.
+    """
+
+    name: str
+    dimension: int
+    metric: Metric
+    index: IndexType
+    lists: int
+    rows: int
+    routing_key: str
+    curve: tuple[CurvePoint, ...]
+
+    @property
+    def rows_per_list(self) -> float:
+        """Mean rows of a list."""
+        return self.rows / max(self.lists, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a version is made of. The shard map itself lies in the catalog."""
+
+    collection: str
+    uid: str
+    version: str
+    parent: str | None
+    build_id: str
+    created_at: str
+    body: str
+    rows: int
+    segments: tuple[str, ...]
+    shards: tuple[str, ...]
+    spaces: tuple[ManifestSpace, ...]
+
+    def space(self, name: str) -> ManifestSpace | None:
+        """Returns a space by name, or None."""
+        return next((space for space in self.spaces if space.name == name), None)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Returns the manifest as indented JSON."""
+    body = {
+        "format_version": MANIFEST_VERSION,
+        **{name: getattr(manifest, name) for name in Manifest.__slots__ if name != "body"},
+        "schema": orjson.loads(manifest.body),
+    }
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2)
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Returns the manifest in `data`. Raises FormatError."""
+    try:
+        raw: dict[str, Any] = orjson.loads(data)
+        version = raw.pop("format_version")
+        if version != MANIFEST_VERSION:
+            raise FormatError(
+                "this release cannot read that manifest version", kind=ErrorKind.UNSUPPORTED_VERSION, version=version
+            )
+        raw["body"] = orjson.dumps(raw.pop("schema")).decode()
+        raw["spaces"] = tuple(_space(space) for space in raw["spaces"])
+        return Manifest(**{**raw, "segments": tuple(raw["segments"]), "shards": tuple(raw["shards"])})
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as exc:
+        raise FormatError("the manifest is not what the format says") from exc
+
+
+def _space(raw: dict[str, Any]) -> ManifestSpace:
+    curve = tuple(CurvePoint(**point) for point in raw["curve"])
+    return ManifestSpace(**{**raw, "metric": Metric(raw["metric"]), "index": IndexType(raw["index"]), "curve": curve})
+
+
+def encode_routing(centroids: Float32Array) -> bytes:
+    """Returns a routing file."""
+    sink = BytesIO()
+    writer = ContainerWriter(sink, ROUTING_KIND)
+    writer.add_array("centroids", centroids)
+    writer.finish({"lists": len(centroids)})
+    return sink.getvalue()
+
+
+def decode_routing(data: bytes) -> Float32Array:
+    """Returns (lists, d) float32 centroids. Raises FormatError."""
+    centroids = Container(data, ROUTING_KIND).array("centroids")
+    if centroids.ndim != 2 or centroids.dtype != np.float32:
+        raise FormatError("the centroids of a routing file have the wrong shape")
+    return centroids
