@@ -106,6 +106,44 @@ def test_functions_see_nothing_of_the_callers_environment(
     assert seen["TMPDIR"] == str(data_dir / "tmp")
 
 
+ATTEMPT = """
+import boto3, json, os
+def handler(event, context):
+    print("called")
+    store, refused = boto3.client("s3"), []
+    for name, call in {
+        "get data": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/x"),
+        "get inbox": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="inbox/x"),
+        "put data": lambda: store.put_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/y", Body=b""),
+        "get row": lambda: boto3.client("dynamodb").get_item(
+            TableName="shardlake-catalog", Key={"pk": {"S": "a"}, "sk": {"S": "b"}}
+        ),
+        "invoke": lambda: boto3.client("lambda").invoke(FunctionName="shardlake-build"),
+    }.items():
+        try:
+            call()
+        except Exception as exc:
+            refused.append([name, exc.response["Error"]["Code"]])
+    return refused
+"""
+
+
+def test_a_function_may_do_what_its_role_allows_and_nothing_else(code: Path, data_dir: Path) -> None:
+    (code / "functions" / "shard_search" / "handler.py").write_text(ATTEMPT)
+    cloud = up(data_dir, 0, code_path=code)
+    for key in ("data/x", "inbox/x"):
+        client(cloud, "s3").put_object(Bucket=cloud.bucket, Key=key, Body=b"bytes")
+
+    answer = client(cloud, "lambda").invoke(FunctionName=cloud.outputs["ShardSearchFunction"])
+
+    assert json.loads(answer["Payload"].read()) == [
+        ["get inbox", "AccessDenied"],
+        ["put data", "AccessDenied"],
+        ["get row", "AccessDeniedException"],
+        ["invoke", "AccessDeniedException"],
+    ]
+
+
 def test_a_dropped_file_reaches_the_ingest_function(code: Path, data_dir: Path) -> None:
     cloud = up(data_dir, 0, code_path=code)
 

@@ -19,8 +19,9 @@ _READS = (b".GetItem", b".BatchGetItem", b".Query", b".Scan", b".ReceiveMessage"
 class Snapshots:
     """Saves once a period, and only when a request may have changed something since the last time."""
 
-    def __init__(self, save: Callable[[], None]) -> None:
+    def __init__(self, save: Callable[[], None], *, period_s: float = PERIOD_S) -> None:
         self._save = save
+        self._period_s = period_s
         self._is_dirty = False
 
     def note(self, scope: MutableMapping[str, Any]) -> None:
@@ -30,14 +31,14 @@ class Snapshots:
 
     async def run(self) -> None:
         """Saves until it is cancelled. It does so on the event loop, where nothing else touches the state meanwhile."""
-        pause_s = PERIOD_S
+        pause_s = self._period_s
         while True:
             await asyncio.sleep(pause_s)
             if self._is_dirty:
                 self._is_dirty = False
                 started = time.perf_counter()
                 self._save()
-                pause_s = max(PERIOD_S, (time.perf_counter() - started) / MAX_SHARE)
+                pause_s = max(self._period_s, (time.perf_counter() - started) / MAX_SHARE)
 
 
 def _may_change(scope: MutableMapping[str, Any]) -> bool:
