@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
@@ -32,6 +32,11 @@ class Bar:
         """Says what is happening now."""
         if self.progress is not None and self.task is not None:
             self.progress.update(self.task, detail=text)
+
+    def done(self, text: str = "") -> None:
+        """Fills the bar: what it stands for is over."""
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, total=1, completed=1, detail=text)
 
 
 class Bars:
@@ -64,8 +69,3 @@ def bars(stream: TextIO, *, shown: bool) -> Iterator[Bars]:
     )
     with Progress(*columns, console=Console(file=stream), transient=False) as progress:
         yield Bars(progress)
-
-
-def saying(bar: Bar) -> Callable[[str], None]:
-    """Returns a function that shows a message beside the bar."""
-    return bar.say

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shardlake.cli.bars import saying
 from shardlake.cli.options import AsJson, DataDir
 from shardlake.cli.output import Output
 from shardlake.cli.session import URL_VARIABLE, session_of
@@ -41,8 +40,9 @@ def up(
     if require_token:
         raise NotImplementedYet("`--require-token` is not served by this release", option="--require-token")
     with output.bars() as bars:
-        said = saying(bars.add("local cloud", None))
-        found = session.cloud.up(session.data_dir(data_dir), port, progress=said, models_dir=models_dir)
+        bar = bars.add("local cloud", None)
+        found = session.cloud.up(session.data_dir(data_dir), port, progress=bar.say, models_dir=models_dir)
+        bar.done("up")
     output.emit(_addresses(found), lambda console: _show(console, found))
 
 
@@ -51,7 +51,9 @@ def down(context: typer.Context, *, data_dir: DataDir = None, as_json: AsJson = 
     session, output = session_of(context), Output(as_json=as_json)
     folder = session.data_dir(data_dir)
     with output.bars() as bars:
-        stopped = session.cloud.down(folder, progress=saying(bars.add("local cloud", None)))
+        bar = bars.add("local cloud", None)
+        stopped = session.cloud.down(folder, progress=bar.say)
+        bar.done("down")
     said = f"stopped; {folder} keeps everything" if stopped else f"no local cloud was running in {folder}"
     output.emit({"stopped": stopped}, lambda console: console.print(said))
 

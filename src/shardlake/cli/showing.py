@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shardlake.cli import hits
-from shardlake.cli.bars import saying
 from shardlake.cli.output import Output
 from shardlake.cli.session import Session
 from shardlake.demo.collection import NAME, Folder
@@ -26,8 +25,9 @@ def demo(session: Session, data_dir: Path, output: Output) -> None:
     began = time.monotonic()
     folder = Folder(root=data_dir / "demo")
     with output.bars() as bars:
-        said = saying(bars.add("local cloud", None))
-        cloud = session.cloud.up(data_dir, None, progress=said, models_dir=None)
+        bar = bars.add("local cloud", None)
+        cloud = session.cloud.up(data_dir, None, progress=bar.say, models_dir=None)
+        bar.done("up")
         with session.connect(cloud.url, None) as client:
             result = run(client, folder, bars.add)
     seconds = time.monotonic() - began

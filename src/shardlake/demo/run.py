@@ -154,5 +154,6 @@ def _row(folder: Folder, answered: Answered) -> SheetRow:
     hits = []
     for hit in answered.answer:
         attributes = cast("dict[str, Any]", hit.attributes)
-        hits.append((folder.pictures / hit.id, f"{hit.score or 0:.3f}  {attributes.get('price', 0):.2f}", hit.id[:22]))
+        caption = f"score {hit.score or 0:.3f}, price {attributes.get('price', 0):.2f}"
+        hits.append((folder.pictures / hit.id, caption, hit.id[:22]))
     return SheetRow(title=answered.question.title, question=answered.question.picture, hits=hits)
