@@ -69,6 +69,7 @@ ERRORS = ErrorTable(
         **dict.fromkeys(("ProvisionedThroughputExceededException", "ThrottlingException"), _BUSY),
         **dict.fromkeys(("RequestLimitExceeded", "TransactionConflictException", "LimitExceededException"), _BUSY),
         **dict.fromkeys(("TransactionCanceledException", "TransactionInProgressException"), _BUSY),
+        "ReplicatedWriteConflictException": _BUSY,
         **dict.fromkeys(("InternalServerError", "InternalFailure", "ServiceUnavailable"), _DOWN),
         **dict.fromkeys(("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"), _REFUSED),
         **dict.fromkeys(("IncompleteSignatureException", "InvalidSignatureException"), _REFUSED),

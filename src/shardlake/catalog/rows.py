@@ -65,7 +65,7 @@ def from_item(cls: type[RowT], item: Mapping[str, Any]) -> RowT:
     """
     try:
         values = {spec.name: _READERS[str(spec.type)](item.get(spec.name)) for spec in fields(cls)}
-    except (TypeError, KeyError, ValueError) as exc:
+    except (AttributeError, TypeError, KeyError, ValueError) as exc:
         raise FormatError("a catalog row cannot be read", kind=ErrorKind.MALFORMED_FILE, row=cls.__name__) from exc
     return cls(**values)
 

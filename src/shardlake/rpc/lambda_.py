@@ -53,7 +53,7 @@ ERRORS = ErrorTable(
     # AWS Lambda API reference, Invoke, Errors (2026-11).
     codes={
         **dict.fromkeys(("TooManyRequestsException", "ThrottlingException", "EC2ThrottledException"), _BUSY),
-        "RequestTooLargeException": _LARGE,
+        **dict.fromkeys(("RequestTooLargeException", "SerializedRequestEntityTooLargeException"), _LARGE),
         **dict.fromkeys(("ServiceException", "ResourceNotReadyException", "ResourceConflictException"), _DOWN),
         **dict.fromkeys(("ResourceNotFoundException", "RecursiveInvocationException"), _DOWN),
         **dict.fromkeys(("EC2UnexpectedException", "EC2AccessDeniedException", "InvalidRuntimeException"), _DOWN),

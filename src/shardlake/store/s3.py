@@ -81,6 +81,7 @@ ERRORS = ErrorTable(
         **dict.fromkeys(("SignatureDoesNotMatch", "InvalidToken", "AllAccessDisabled"), _REFUSED),
         **dict.fromkeys(("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"), _BUSY),
         **dict.fromkeys(("InternalError", "ServiceUnavailable", "RequestTimeout", "503", "500"), _DOWN),
+        "NoSuchUpload": _DOWN,  # parts that were cleared away under a slow upload: it begins anew
         "EntityTooLarge": Meaning(InvalidInput, ErrorKind.PAYLOAD_TOO_LARGE, "the object is too large"),
         "KeyTooLongError": Meaning(InvalidInput, ErrorKind.INVALID_REQUEST, "the key is too long"),
     },
