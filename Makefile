@@ -46,7 +46,7 @@ type: setup  ## mypy, strict
 	$(PY) -m mypy $(TYPED)
 
 arch: setup  ## which room may import which
-	.venv/bin/lint-imports
+	PYTHONPATH=src:. .venv/bin/lint-imports
 
 infra: setup  ## cfn-lint
 	.venv/bin/cfn-lint infra/template.yaml
