@@ -1,4 +1,4 @@
-"""Every endpoint against its table of wrong requests over HTTP, on the embedded cloud: as in process, nothing stored."""
+"""Every endpoint against its table of wrong requests over HTTP, on the embedded cloud: same kinds, nothing stored."""
 
 from __future__ import annotations
 
