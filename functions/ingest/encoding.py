@@ -154,7 +154,7 @@ def _without_culprits(
 
 
 def _named(error: ShardlakeError) -> dict[int, ShardlakeError]:
-    """Returns the inputs that an error of the encode function names: all of them under `errors`, the first as `index`."""
+    """Returns the inputs that an error of the encode function names: all under `errors`, the first as `index`."""
     entries = error.context.get("errors")
     if isinstance(entries, list):
         found = {
