@@ -156,7 +156,7 @@ def test_the_real_catalog_follows_the_model_too(ministack: str) -> None:
         new_catalog = staticmethod(lambda: DynamoCatalog(*new_tables(ministack), client=client))
 
     few = settings(
-        max_examples=8, stateful_step_count=15, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=8, stateful_step_count=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(OnTheRealOne, settings=few)
     client.close()
