@@ -128,17 +128,17 @@ def _take_sidecar(world: World, file: _File, deadline: Deadline) -> Outcome:
 
 def _take_entries(world: World, file: _File, source: Source, entries: Iterable[Entry], deadline: Deadline) -> Outcome:
     failure: InvalidInput | None = None
-    with RejectLog() as rejects:
-        intake = Intake(world, file.row, source, rejects, deadline=deadline)
-        try:
-            for entry in entries:
-                intake.add(entry)
-        except InvalidInput as error:
-            if error.kind is not ErrorKind.INVALID_FILE:
-                raise
-            failure = error  # what was read before the break is good and stays
-        intake.finish()
-        rejects.save(world.store, locations.rejected(file.row.name, file.name, file.info.etag))
+    rejects = RejectLog(world.store, collection=file.row.name, name=file.name, etag=file.info.etag)
+    intake = Intake(world, file.row, source, rejects, deadline=deadline)
+    try:
+        for entry in entries:
+            intake.add(entry)
+    except InvalidInput as error:
+        if error.kind is not ErrorKind.INVALID_FILE:
+            raise
+        failure = error  # what was read before the break is good and stays
+    intake.finish()
+    rejects.save()
     state = ReceiptState.FAILED if failure else ReceiptState.DONE
     kind = failure.kind if failure else None
     outcome = Outcome(state=state, accepted=intake.accepted, rejected=rejects.count, kind=kind)
@@ -178,7 +178,7 @@ def _collection(world: World, name: str) -> CollectionRow:
 
 
 def _refuse(world: World, collection: str, name: str, info: ObjectInfo, error: ShardlakeError) -> Outcome:
-    with RejectLog() as rejects:
-        rejects.add(0, None, error)
-        rejects.save(world.store, locations.rejected(collection, name, info.etag))
+    rejects = RejectLog(world.store, collection=collection, name=name, etag=info.etag)
+    rejects.add(0, None, error)
+    rejects.save()
     return Outcome(state=REFUSED, kind=error.kind)

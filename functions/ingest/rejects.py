@@ -1,44 +1,49 @@
-"""The items that were refused, one JSON line each, gathered in a local file so that no number of them fills memory."""
+"""The items that were refused, one JSON line each, written away in parts so that no number of them fills memory."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO
-
 import orjson
 
+from shardlake import limits
 from shardlake.errors import ShardlakeError
+from shardlake.format import locations
 from shardlake.store.base import ObjectStore
+
+PART_BYTES = 8 * limits.MIB
 
 
 class RejectLog:
-    """Use as a context; `save` writes what was gathered, if anything was."""
+    """Gathers the refused items of one file; `save` writes what is still held.
 
-    def __init__(self) -> None:
+    The first part is named as `locations.rejected` says; the rare further ones have a number after the etag. A
+    repetition writes the same parts again.
+    """
+
+    def __init__(self, store: ObjectStore, *, collection: str, name: str, etag: str) -> None:
         self.count = 0
-        self._folder = TemporaryDirectory(prefix="shardlake-rejects-")
-        self._path = Path(self._folder.name) / "rejects.jsonl"
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> RejectLog:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._folder.cleanup()
+        self._store = store
+        self._collection = collection
+        self._name = name
+        self._etag = etag
+        self._parts = 0
+        self._lines: list[bytes] = []
+        self._bytes = 0
 
     def add(self, line: int, item_id: str | None, error: ShardlakeError) -> None:
         """Notes one refused item."""
-        if self._file is None:
-            self._file = self._path.open("wb")
         entry = {"line": line, "id": item_id, "kind": str(error.kind), "message": error.message}
-        self._file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        self._lines.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        self._bytes += len(self._lines[-1])
         self.count += 1
+        if self._bytes >= PART_BYTES:
+            self.save()
 
-    def save(self, store: ObjectStore, key: str) -> None:
-        """Writes what was gathered under `key`; nothing where nothing was."""
-        if self._file is not None:
-            self._file.flush()
-            store.upload_file(key, self._path)
+    def save(self) -> None:
+        """Writes what is held; nothing where nothing is."""
+        if not self._lines:
+            return
+        etag = f"{self._etag}.{self._parts}" if self._parts else self._etag
+        self._store.put(locations.rejected(self._collection, self._name, etag), b"".join(self._lines))
+        self._parts += 1
+        self._lines.clear()
+        self._bytes = 0

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from functions.ingest import intake
+from functions.ingest.rejects import PART_BYTES
 from shardlake import limits
 from shardlake.catalog.base import ReceiptState
 from shardlake.errors import Unavailable
@@ -146,6 +147,17 @@ def test_a_bad_line_never_stops_the_good_ones(world: SmallWorld) -> None:
     assert world.call("GET", f"/v1/collections/{NAME}").json["rejected"] == 7
 
 
+def test_many_refused_lines_are_written_away_in_parts(world: SmallWorld) -> None:
+    number = 120_000
+
+    world.deliver(world.drop(f"{INBOX}a.jsonl", b"7\n" * number))
+
+    assert len(world.keys("rejected/")) == 2
+    assert sorted(one["line"] for one in rejects(world)) == list(range(1, number + 1))
+    assert all(len(world.objects.objects[key]) <= PART_BYTES + 1_000 for key in world.keys("rejected/"))
+    assert receipt(world, "a.jsonl").rejected == number
+
+
 def test_compressed_lines_are_read(world: SmallWorld) -> None:
     world.deliver(world.drop(f"{INBOX}a.jsonl.gz", gzip.compress(jsonl(*map(item, range(3))))))
 
@@ -275,7 +287,7 @@ def test_a_message_that_is_no_notification_is_delivered_again_and_holds_up_no_ot
 
 
 @pytest.mark.parametrize("fault", [FlakyStore, LostReplyStore])
-@pytest.mark.parametrize("operation", ["head", "open", "put_if_absent", "upload_file"])
+@pytest.mark.parametrize("operation", ["head", "open", "put_if_absent", "put"])
 def test_a_store_that_fails_is_tried_again_and_then_nothing_is_twice(fault: type[FlakyStore], operation: str) -> None:
     world = SmallWorld(wrap=lambda inner: fault(inner, when=lambda doing, key: doing == operation))
     world.create(NAME, VECTORS)
