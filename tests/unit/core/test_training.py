@@ -1,0 +1,104 @@
+"""Centroids, codewords, and how lists are dealt out to shards."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+
+from shardlake.core import training
+from shardlake.types import Metric
+from tests.lake import unit_rows
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_list_is_dealt_to_one_shard_and_every_shard_gets_its_share(groups: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    centroids = unit_rows(64, 8, seed)
+    weights = rng.integers(50, 150, 64)
+
+    labels = training.group_lists(centroids, weights, groups)
+
+    assert sorted(set(labels.tolist())) == list(range(groups))
+    loads = np.bincount(labels, weights=weights)
+    # A cut falls between two lists: each of the log2(groups) cuts above a shard is off by one list at most.
+    slack = weights.max() * (1 + np.ceil(np.log2(groups)))
+    assert (np.abs(loads - weights.sum() / groups) <= slack).all()
+
+
+@pytest.mark.parametrize("weights", [[0, 0, 0, 0, 0], [1000, 0, 0, 0, 0], [0, 0, 0, 0, 7]])
+def test_no_shard_is_left_without_a_list_however_uneven_the_lists(weights: list[int]) -> None:
+    labels = training.group_lists(np.zeros((5, 3), np.float32), np.array(weights), 5)
+
+    assert sorted(labels.tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_lists_of_one_shard_lie_together() -> None:
+    left = np.array([[-10.0, 0], [-10, 1], [-10, 2], [-11, 0]], np.float32)
+    centroids = np.concatenate([left, -left])[[0, 4, 1, 5, 2, 6, 3, 7]]
+
+    labels = training.group_lists(centroids, np.ones(8, np.int64), 2)
+
+    assert len(set(labels[centroids[:, 0] < 0].tolist())) == 1
+    assert len(set(labels[centroids[:, 0] > 0].tolist())) == 1
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_the_same_sample_and_seed_give_the_same_centroids_and_codewords(metric: Metric) -> None:
+    sample = unit_rows(1000, 6)
+
+    twice = [training.train_centroids(sample, 16, metric, seed=3) for _ in range(2)]
+    books = [training.train_codebook(sample, centroids, metric) for centroids in twice]
+
+    assert (twice[0] == twice[1]).all()
+    assert (books[0].codewords == books[1].codewords).all()
+    assert books[0].codewords.shape == (4, 16, 2)
+    assert books[0].centroids.shape == (16, 8)
+
+
+def test_centroids_of_cosine_spaces_have_unit_length() -> None:
+    centroids = training.train_centroids(unit_rows(500, 5), 8, Metric.COSINE, seed=0)
+
+    np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, rtol=1e-5)
+
+
+def test_identical_vectors_can_be_learned_from() -> None:
+    sample = np.tile(unit_rows(1, 6), (1000, 1))
+
+    centroids = training.train_centroids(sample, 16, Metric.L2, seed=0)
+    book = training.train_codebook(sample, centroids, Metric.L2)
+
+    assert np.isfinite(centroids).all()
+    assert np.isfinite(book.codewords).all()
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_a_vector_belongs_to_the_list_of_its_nearest_centroid(metric: Metric) -> None:
+    vectors, centroids = unit_rows(300, 7, 1), unit_rows(20, 7, 2)
+
+    lists = training.assign(vectors, centroids, metric)
+
+    scores = vectors @ centroids.T
+    if metric is Metric.L2:
+        scores = -((vectors[:, None] - centroids[None]) ** 2).sum(axis=2)
+    assert lists.tolist() == scores.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize(("rows", "lists"), [(0, 1), (1, 1), (3, 2), (100, 8), (10_000, 128), (1_000_000, 1024)])
+def test_lists_grow_as_the_square_root_of_rows(rows: int, lists: int) -> None:
+    assert training.list_count(rows) == lists
+
+
+def test_faiss_has_its_threads_back_after_a_block_even_one_that_failed() -> None:
+    before = faiss.omp_get_max_threads()
+
+    def breaks() -> None:
+        with training.threads(before + 1):
+            assert faiss.omp_get_max_threads() == before + 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks()
+
+    assert faiss.omp_get_max_threads() == before
