@@ -96,7 +96,7 @@ python:
 	@[ -n "$(BASE)" ] || { echo "Shardlake needs Python 3.11 or later (set PYTHON=/path/to/python3)"; exit 1; }
 
 $(MODELS)/minilm: .venv-dev
-	@$(PY) -c "from pathlib import Path; from shardlake.encoders import prepare_minilm; prepare_minilm(Path('$@'))"
+	@$(PY) -c "from pathlib import Path; from shardlake.encoders.minilm import prepare_minilm; prepare_minilm(Path('$@'))"
 
 constraints: setup  ## writes constraints.txt from .venv (no addresses, only names and versions)
 	@{ echo "# Exact versions of everything that \`make setup\` installs, direct or not. Made by \`make constraints\`."; \
