@@ -52,8 +52,10 @@ def quantize_rows(vectors: Float32Array) -> tuple[npt.NDArray[np.int8], Float32A
     """
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     scales = (largest / np.float32(127)).astype(np.float32)
-    inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales > 0)
-    return np.rint(vectors * inverse[:, None]).astype(np.int8), scales
+    # Divided, not multiplied by an inverse: that of a tiny scale would overflow. Among the smallest numbers there are
+    # the rounding of the scale itself can lead past 127.
+    steps = np.divide(vectors, scales[:, None], out=np.zeros_like(vectors), where=scales[:, None] > 0)
+    return np.clip(np.rint(steps), -127, 127).astype(np.int8), scales
 
 
 def score_quantized(
