@@ -1,0 +1,140 @@
+"""The filter grammar said once more, naively: one item at a time, on the JSON values themselves; and inputs for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from hypothesis import strategies as st
+
+from shardlake.types import AttributeSpec, AttributeType, CollectionSchema, SpaceSpec
+
+Item = Mapping[str, Any]
+KINDS = [kind for kind in AttributeType if kind is not AttributeType.GEO]
+ORDERED = ["$gt", "$gte", "$lt", "$lte"]
+
+
+def passes(raw: Mapping[str, Any], item: Item, schema: CollectionSchema) -> bool:
+    """Returns whether an item passes a filter as the contract words it.
+
+    A missing attribute matches only $ne, $nin, $not and {"$exists": false}.
+    """
+    return all(_entry(key, value, item, schema) for key, value in raw.items())
+
+
+def _entry(key: str, value: Any, item: Item, schema: CollectionSchema) -> bool:
+    if key == "$and":
+        return all(passes(part, item, schema) for part in value)
+    if key == "$or":
+        return any(passes(part, item, schema) for part in value)
+    if key == "$not":
+        return not passes(value, item, schema)
+    spec = schema.attribute(key)
+    assert spec is not None
+    return _conditions(spec, value if isinstance(value, Mapping) else {"$eq": value}, item.get(key))
+
+
+def _conditions(spec: AttributeSpec, conditions: Mapping[str, Any], stored: Any) -> bool:
+    return all(_holds(spec, word, operand, stored) for word, operand in conditions.items())
+
+
+def _holds(spec: AttributeSpec, word: str, operand: Any, stored: Any) -> bool:
+    if word == "$not":
+        return not _conditions(spec, operand, stored)
+    if word == "$ne":
+        return not _holds(spec, "$eq", operand, stored)
+    if word == "$nin":
+        return not _holds(spec, "$in", operand, stored)
+    values = [] if stored is None else stored if isinstance(stored, list) else [stored]
+    if word == "$exists":
+        return bool(values) == operand
+    return any(_compare(spec, word, operand, value) for value in values)
+
+
+def _compare(spec: AttributeSpec, word: str, operand: Any, value: Any) -> bool:
+    if word == "$in":
+        return any(_compare(spec, "$eq", one, value) for one in operand)
+    if spec.type is AttributeType.DATETIME:
+        operand, value = _moment(operand), _moment(value)
+    return {
+        "$eq": lambda: value == operand,
+        "$gt": lambda: value > operand,
+        "$gte": lambda: value >= operand,
+        "$lt": lambda: value < operand,
+        "$lte": lambda: value <= operand,
+    }[word]()
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+# What hypothesis draws: few distinct values, so that conditions meet ---------------------------------
+
+_OFFSETS = [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-11))]
+_moments = st.builds(
+    lambda base, hours, zone: (base + timedelta(hours=hours)).astimezone(zone).isoformat(),
+    st.sampled_from([datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), datetime(2026, 3, 1, 0, 30, tzinfo=UTC)]),
+    st.integers(-3, 3),
+    st.sampled_from(_OFFSETS),
+)
+_keywords = st.sampled_from(["", "a", "b", "ab", "Z", "é", "e\u0301", "\uffff", "\U0001f600", "\x00"]) | st.text(
+    max_size=3
+)
+VALUES: dict[AttributeType, st.SearchStrategy[Any]] = {
+    AttributeType.KEYWORD: _keywords,
+    AttributeType.TEXT: _keywords,
+    AttributeType.INT: st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1, 2**53, 2**53 + 1]),
+    AttributeType.FLOAT: st.sampled_from([0.0, -0.0, 0.1, 1.0, -1e308, 5e-324]) | st.floats(-2, 2) | st.integers(-2, 2),
+    AttributeType.BOOL: st.booleans(),
+    AttributeType.DATETIME: _moments,
+}
+
+
+@st.composite
+def schemas(draw: st.DrawFn) -> CollectionSchema:
+    """Draws a schema of one to five attributes."""
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5))
+    multi = AttributeType.KEYWORD
+    specs = [AttributeSpec(name=f"a{i}", type=k, multi=k is multi and draw(st.booleans())) for i, k in enumerate(kinds)]
+    return CollectionSchema(spaces=(SpaceSpec(name="v", dimension=2),), attributes=tuple(specs))
+
+
+def items(schema: CollectionSchema) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Draws the attributes of up to a dozen items; any may be missing."""
+    one = {spec.name: _stored(spec) for spec in schema.attributes}
+    return st.lists(st.fixed_dictionaries({}, optional=one), max_size=12)
+
+
+def _stored(spec: AttributeSpec) -> st.SearchStrategy[Any]:
+    return st.lists(VALUES[spec.type], max_size=3, unique=True) if spec.multi else VALUES[spec.type]
+
+
+def filters(schema: CollectionSchema) -> st.SearchStrategy[dict[str, Any]]:
+    """Draws a filter that the grammar allows."""
+    leaf = st.sampled_from(schema.attributes).flatmap(_condition)
+    return st.recursive(st.just({}) | leaf, _joined, max_leaves=8)
+
+
+def _joined(parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    some = st.lists(parts, min_size=1, max_size=3)
+    return (
+        st.builds(lambda p: {"$and": p}, some)
+        | st.builds(lambda p: {"$or": p}, some)
+        | st.builds(lambda p: {"$not": p}, parts)
+        | st.builds(lambda a, b: {**a, **b}, parts, parts)
+    )
+
+
+def _condition(spec: AttributeSpec) -> st.SearchStrategy[dict[str, Any]]:
+    exists = st.booleans().map(lambda there: {"$exists": there})
+    if spec.type is AttributeType.TEXT:
+        return exists.map(lambda found: {spec.name: found})
+    value = VALUES[spec.type]
+    words = ["$eq", "$ne", *([] if spec.type is AttributeType.BOOL else ORDERED)]
+    simple = st.tuples(st.sampled_from(words), value).map(lambda pair: {pair[0]: pair[1]})
+    among = st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(value, max_size=4)).map(lambda p: {p[0]: p[1]})
+    one = simple | among | exists
+    operators = one | st.builds(lambda a, b: {**a, **b}, one, one) | one.map(lambda inner: {"$not": inner})
+    return (operators | value).map(lambda found: {spec.name: found})

@@ -1,0 +1,87 @@
+"""Filters on columns against the oracle, over random schemas, items and filters."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardlake.format.container import Container, ContainerWriter
+from shardlake.format.shard import ShardHeader, ShardWriter, decode_column
+from shardlake.query.columns import Column, build_column, can_match, concatenate, evaluate
+from shardlake.query.filter import attributes_of, parse
+from shardlake.types import CollectionSchema
+from tests.property import filter_oracle as oracle
+
+LAW = settings(max_examples=70, deadline=None)
+worlds = oracle.schemas().flatmap(lambda s: st.tuples(st.just(s), oracle.items(s), oracle.filters(s)))
+World = tuple[CollectionSchema, list[dict[str, Any]], dict[str, Any]]
+
+
+def _columns(schema: CollectionSchema, items: list[dict[str, Any]]) -> dict[str, Column]:
+    return {s.name: build_column(s, [item.get(s.name) for item in items]) for s in schema.attributes}
+
+
+@LAW
+@given(worlds)
+def test_columns_let_pass_what_the_contract_says(world: World) -> None:
+    schema, items, raw = world
+    node = parse(raw, schema)
+
+    found = evaluate(node, _columns(schema, items), len(items))
+
+    assert found.tolist() == [oracle.passes(raw, item, schema) for item in items]
+
+
+@LAW
+@given(worlds)
+def test_a_filter_means_the_same_after_its_journey_to_the_leaf(world: World) -> None:
+    schema, items, raw = world
+    node = parse(raw, schema)
+    arrived = orjson.loads(orjson.dumps(node))
+
+    assert arrived == node
+    assert attributes_of(arrived) <= {spec.name for spec in schema.attributes}
+    columns = _columns(schema, items)
+    assert evaluate(arrived, columns, len(items)).tolist() == evaluate(node, columns, len(items)).tolist()
+
+
+@LAW
+@given(worlds)
+def test_zone_maps_never_prune_a_shard_with_a_row_that_passes(world: World) -> None:
+    schema, items, raw = world
+    node = parse(raw, schema)
+    zones = {name: zone for name, column in _columns(schema, items).items() if (zone := column.zone()) is not None}
+    stored = orjson.loads(orjson.dumps(zones))
+
+    if any(oracle.passes(raw, item, schema) for item in items):
+        assert can_match(node, stored)
+
+
+@LAW
+@given(worlds, st.integers(1, 5))
+def test_columns_built_in_pieces_and_read_back_from_a_file_answer_the_same(world: World, size: int) -> None:
+    schema, items, raw = world
+    pieces = [_columns(schema, items[at : at + size]) for at in range(0, max(len(items), 1), size)]
+    sink = io.BytesIO()
+    container = ContainerWriter(sink, b"TEST")
+    for spec in schema.attributes:
+        ShardWriter(container).add_column(spec.name, concatenate(spec, [piece[spec.name] for piece in pieces]))
+    container.finish({})
+
+    file = Container(sink.getvalue(), b"TEST")
+    specs = {spec.name: spec for spec in schema.attributes}
+    header = ShardHeader(rows=len(items), spaces={}, attributes=specs, directory=file.directory, arrays={})
+    blocks = {name: file.array(name) for name in file.directory.blocks}
+    read = {
+        spec.name: decode_column(header, spec.name, {b: v for b, v in blocks.items() if f"/{spec.name}/" in b})
+        for spec in schema.attributes
+    }
+
+    found = evaluate(parse(raw, schema), read, len(items))
+    assert found.tolist() == [oracle.passes(raw, item, schema) for item in items]
+    for name, column in _columns(schema, items).items():
+        assert read[name].zone() == column.zone()
