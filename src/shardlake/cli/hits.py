@@ -40,6 +40,7 @@ def cost_line(answer: SearchAnswer) -> str:
 
 
 def _table(answer: SearchAnswer, title: str | None, most: int | None) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     names = _attribute_names(answer)
@@ -51,7 +52,7 @@ def _table(answer: SearchAnswer, title: str | None, most: int | None) -> Table:
         table.add_column(name)
     for rank, hit in enumerate(answer.hits[:most], 1):
         score = "" if hit.score is None else f"{hit.score:.4f}"
-        table.add_row(str(rank), hit.id, score, *(_cell(hit.attributes.get(name)) for name in names))
+        table.add_row(str(rank), escape(hit.id), score, *(_cell(hit.attributes.get(name)) for name in names))
     return table
 
 

@@ -47,7 +47,7 @@ def ingest(
     if not found.files:
         raise InvalidInput("nothing to take in under these paths", kind=ErrorKind.INVALID_FILE)
     if found.skipped:
-        output.note(f"[yellow]{len(found.skipped)} files are no items and stay here:[/] {_few(found.skipped)}")
+        output.note(f"left out, no items ({_files(len(found.skipped))}): {_few(found.skipped)}")
     with session_of(context).client(data_dir) as client:
         name = chosen_collection(client, collection)
         report = send(client, name, found.files, output, wait_s=wait)
@@ -102,9 +102,9 @@ def _as_json(name: str, report: UploadReport, built: Build | None) -> dict[str, 
 
 def _summary(result: dict[str, Any]) -> str:
     said = f"[bold]{result['accepted']:,}[/] items taken in, {result['rejected']:,} refused"
-    said += f", from {result['files']:,} files in {result['seconds']:.1f} s"
+    said += f", from {_files(result['files'])} in {result['seconds']:.1f} s"
     if result["unchanged"]:
-        said += f" ({result['unchanged']:,} files stood there already)"
+        said += f" ({_files(result['unchanged'])} stood there already)"
     if result["build"] is not None:
         return said + f"\nversion [bold]{result['build'].get('version')}[/] is current: everything is searchable"
     return said + f"\nsearchable after a build: `shardlake build --collection {result['collection']}`"
@@ -112,15 +112,19 @@ def _summary(result: dict[str, Any]) -> str:
 
 def _tell_refused(report: UploadReport, result: dict[str, Any], output: Output) -> None:
     for one in result["rejected_in"][:MOST_NAMES]:
-        output.note(f"[yellow]{one['rejected']:,} refused[/] in {one['file']}: why is in the bucket, {one['key']}")
+        output.note(f"{one['rejected']:,} refused in {one['file']}: why is in the bucket, {one['key']}")
     if len(result["rejected_in"]) > MOST_NAMES:
-        output.note(f"[yellow]… and in {len(result['rejected_in']) - MOST_NAMES} more files")
+        output.note(f"… and in {len(result['rejected_in']) - MOST_NAMES} more files")
     if report.failed:
         raise InvalidInput(
-            f"{len(report.failed)} files could not be taken in",
+            f"{_files(len(report.failed))} could not be taken in",
             kind=ErrorKind.INVALID_FILE,
             files=result["failed"],
         )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ class Output:
     def note(self, message: str) -> None:
         """Tells people something beside the result."""
         if not self.as_json:
-            console(self.err).print(message, highlight=False, soft_wrap=True)
+            console(self.err).print(message, style="yellow", markup=False, soft_wrap=True)
 
     def bars(self) -> AbstractContextManager[Bars]:
         """Returns bars for something that may take longer than a second; none where nobody watches."""

@@ -65,7 +65,7 @@ class SyncRunner:
                     future.result()
                     if step.on_done is not None:
                         step.on_done()
-            except ShardlakeError:
+            except BaseException:  # an interrupt too: what has not begun never does
                 pool.shutdown(cancel_futures=True)
                 raise
         return [future.result() for future in futures]

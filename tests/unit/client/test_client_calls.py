@@ -299,6 +299,16 @@ def test_every_operation_is_documented_and_shows_its_parameters(operations: type
         assert next(iter(inspect.signature(operation).parameters)) == "self"
 
 
+def test_the_page_about_the_client_names_every_operation_and_its_code_is_code() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "client.md").read_text()
+    operations = [vars(one) for one in (ClientOperations, CollectionsOperations, CollectionOperations)]
+    names = [name for one in operations for name in one if not name.startswith("_")]
+
+    assert [name for name in names if f".{name}(" not in page] == []
+    for block in page.split("```python")[1:]:
+        compile(block.partition("```")[0], "docs/client.md", "exec")
+
+
 def test_unknown_numbers_of_a_newer_server_are_kept_in_raw_only() -> None:
     stats = {"lists_probed": 1, "took_ms": {}, "watts": 3}
     raw = {"hits": [], "partial": False, "shards": {"requested": 0, "searched": 0, "failed": []}, "stats": stats}
