@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol
 
-from shardlake.rpc.lambda_ import LambdaInvoker
-
 from functions.api.service import answer
 from functions.api.world import World
 from shardlake import limits
 from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
+from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
 
