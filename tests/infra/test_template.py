@@ -35,6 +35,7 @@ def on(actions: Iterable[str], places: set[str]) -> dict[str, set[str]]:
 ALLOWED: dict[str, dict[str, set[str]]] = {
     "ApiRole": {
         **on(CATALOG, TABLES),
+        "s3:GetObject": {"data/*/versions/*"},
         "s3:PutObject": {"inbox/*"},
         "lambda:InvokeFunction": {"EncodeFunction", "BuildFunction"},
     },
@@ -49,7 +50,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "IngestRole": {
         **on(CATALOG, TABLES),
         **on(QUEUE, {"InboxQueue"}),
-        "s3:GetObject": {"inbox/*"},
+        "s3:GetObject": {"inbox/*", "data/*/segments/*"},
         "s3:PutObject": {"data/*/segments/*", "rejected/*"},
         "s3:AbortMultipartUpload": {"data/*/segments/*", "rejected/*"},
         "s3:ListBucket": {"Bucket"},
