@@ -17,7 +17,7 @@ from builder.context import BuildContext
 from shardlake.catalog.base import SegmentRow
 from shardlake.errors import Conflict, ErrorKind
 from shardlake.format.container import Container, decode_block, directory_offset, parse_tail
-from shardlake.format.segment import SEGMENT_KIND, Segment, decode_segment
+from shardlake.format.segment import SEGMENT_KIND, Segment, check_strings, decode_segment
 from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.store.base import ByteRange
 from shardlake.types import BoolArray
@@ -94,6 +94,7 @@ def _id_digests(context: BuildContext, row: SegmentRow) -> npt.NDArray[np.uint64
     blocks = [directory.block("id_offsets"), directory.block("id")]
     reads = context.store.get_ranges(row.key, [ByteRange(b.offset, b.offset + b.bytes) for b in blocks])
     ends, ids = (decode_block("id", block, data) for block, data in zip(blocks, reads, strict=True))
+    check_strings("id", ends, ids)
     cuts, text = ends.tolist(), ids.tobytes()
     digests = b"".join(blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(cuts))
     return np.frombuffer(digests, "<u8").reshape(-1, 2)

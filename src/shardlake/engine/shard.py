@@ -14,15 +14,15 @@ from shardlake.deadline import Deadline
 from shardlake.engine.reading import Reader, ReadRanges
 from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, Probe, RowLists, Scored, count_scan
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
-from shardlake.format.container import decode_block, parse_tail
+from shardlake.format.columns import column_blocks, decode_column
+from shardlake.format.container import decode_block, expect, parse_tail
 from shardlake.format.shard import (
     SHARD_KIND,
     Extent,
     ItemChunk,
     ShardHeader,
-    column_blocks,
-    decode_column,
     decode_items,
+    decode_row_lists,
     items_first_rows,
     read_header,
 )
@@ -123,8 +123,8 @@ class OpenShard:
         if space not in self._row_lists:
             stored = f"row_lists/{space}"
             if stored in self.header.directory.blocks:
-                lists = self.header.spaces[space].lists
-                self._row_lists[space] = RowLists(self._array(stored, reader).astype(np.int32), lists)
+                of_row = decode_row_lists(self.header, space, self._array(stored, reader))
+                self._row_lists[space] = RowLists(of_row, self.header.spaces[space].lists)
             else:
                 self._row_lists[space] = RowLists.of_primary(self.header, space)
             self._other_bytes += 12 * self.header.rows
@@ -223,7 +223,7 @@ class OpenShard:
         )
 
     def _by_id(self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats) -> LeafAnswer:
-        ranks = self._array("id_rank", reader)
+        ranks = expect("id_rank", self._array("id_rank", reader), np.uint32, (self.header.rows,))
         rows = np.arange(self.header.rows) if passing is None else np.flatnonzero(passing)
         first = rows[np.argsort(ranks[rows], kind="stable")[: search.k]].tolist()
         entries = self._items(first, reader)

@@ -12,6 +12,7 @@ Pure: bytes in, values out. The specification is `docs/format.md`.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ FORMAT_VERSION = 1
 ALIGNMENT = 64  # a cache line: arrays read from a block are aligned when the block is
 _FOOTER = struct.Struct("<8sI4sQQQ")
 FOOTER_BYTES = _FOOTER.size
+_MAX_AXES = 3
 # What a block's array may be made of; anything else in a directory is refused.
 _DTYPES = frozenset({"|u1", "|i1", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8"})
 
@@ -145,10 +147,13 @@ def parse_tail(tail: bytes, file_bytes: int, kind: bytes) -> Directory:
     verify(raw, checksum, "directory")
     try:
         parsed = orjson.loads(raw)
-        blocks = {name: _parse_block(name, entry, file_bytes) for name, entry in parsed["blocks"].items()}
-        return Directory(kind=kind, meta=parsed["meta"], blocks=blocks)
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
+        meta, entries = parsed["meta"], parsed["blocks"].items()
+        blocks = {name: _parse_block(name, entry, file_bytes) for name, entry in entries}
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FormatError("the directory is not what the format says") from exc
+    if not isinstance(meta, dict):
+        raise FormatError("the directory's meta is no object")
+    return Directory(kind=kind, meta=meta, blocks=blocks)
 
 
 def directory_offset(tail: bytes, file_bytes: int, kind: bytes) -> int:
@@ -173,10 +178,12 @@ def _parse_footer(tail: bytes, file_bytes: int, kind: bytes) -> tuple[int, int, 
 
 def _parse_block(name: str, entry: Sequence[Any], file_bytes: int) -> Block:
     offset, size, checksum, dtype, shape = entry
-    if dtype not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in [offset, size, *shape]):
+    if dtype not in _DTYPES or not all(type(n) is int and n >= 0 for n in [offset, size, *shape]):
         raise FormatError("a block of the directory is malformed", block=name)
     within = size <= MAX_BLOCK_BYTES and offset + size <= file_bytes
-    if not within or int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize != size:
+    # An axis of 0 must not hide others that no array can have.
+    has_axes = 1 <= len(shape) <= _MAX_AXES and math.prod(n or 1 for n in shape) <= MAX_BLOCK_BYTES
+    if not (within and has_axes) or math.prod(shape) * np.dtype(dtype).itemsize != size:
         raise FormatError("a block of the directory lies outside the file or contradicts its shape", block=name)
     return Block(offset=offset, bytes=size, checksum=int(checksum, 16), dtype=dtype, shape=tuple(shape))
 
@@ -195,6 +202,14 @@ def decode_block(name: str, block: Block, data: bytes | memoryview) -> npt.NDArr
         raise FormatError("a block was not read whole", block=name, expected=block.bytes, got=len(data))
     verify(data, block.checksum, name)
     return np.frombuffer(data, np.dtype(block.dtype)).reshape(block.shape)
+
+
+def expect(name: str, array: npt.NDArray[Any], dtype: npt.DTypeLike, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+    """Returns the array, or raises FormatError unless it has the type and the shape; None is any length."""
+    fits = len(shape) == array.ndim and all(n in {None, m} for n, m in zip(shape, array.shape, strict=True))
+    if not fits or array.dtype != np.dtype(dtype):
+        raise FormatError("a block has another type or shape than the format says", block=name)
+    return array
 
 
 class Container:

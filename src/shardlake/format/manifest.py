@@ -90,7 +90,7 @@ def decode_manifest(data: bytes) -> Manifest:
         raw["body"] = orjson.dumps(raw.pop("schema")).decode()
         raw["spaces"] = tuple(_space(space) for space in raw["spaces"])
         return Manifest(**{**raw, "segments": tuple(raw["segments"]), "shards": tuple(raw["shards"])})
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FormatError("the manifest is not what the format says") from exc
 
 

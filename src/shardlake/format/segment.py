@@ -1,6 +1,6 @@
 """A segment: one immutable batch of ingested items, as a container of kind SEGM.
 
-Blocks: `ids` and `payload` are concatenated UTF-8 with `id_offsets` and `payload_offsets` (rows + 1, u8);
+Blocks: `id` and `payload` are concatenated UTF-8 with `id_offsets` and `payload_offsets` (rows + 1, u8);
 `rows/{space}` (m,) u4 are the rows that have a vector in the space, `vectors/{space}` (m, dimension) f4 theirs.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shardlake.errors import FormatError
-from shardlake.format.container import Container, ContainerWriter
+from shardlake.format.container import Container, ContainerWriter, expect
 from shardlake.types import Float32Array, SpaceSpec
 
 SEGMENT_KIND = b"SEGM"
@@ -86,15 +86,36 @@ def decode_segment(data: bytes) -> Segment:
     rows = len(id_offsets) - 1
     if len(payload_offsets) != rows + 1:
         raise FormatError("a segment's ids and payloads differ in number")
-    spaces = {}
-    for name in file.meta["spaces"]:
-        vectors = SegmentVectors(rows=file.array(f"rows/{name}"), vectors=file.array(f"vectors/{name}"))
-        if len(vectors.rows) != len(vectors.vectors) or (len(vectors.rows) and int(vectors.rows.max()) >= rows):
-            raise FormatError("a segment's rows and vectors differ", space=name)
-        spaces[name] = vectors
-    cuts = id_offsets.tolist()
-    texts = [str(ids[a:b], "utf-8") for a, b in pairwise(cuts)]
+    spaces = {name: _vectors(file, name, rows) for name in _space_names(file)}
+    try:
+        texts = [str(ids[a:b], "utf-8") for a, b in pairwise(id_offsets.tolist())]
+    except UnicodeDecodeError as exc:
+        raise FormatError("an id of a segment is not UTF-8") from exc
     return Segment(ids=texts, payload=payload, payload_offsets=payload_offsets, spaces=spaces)
+
+
+def check_strings(name: str, offsets: npt.NDArray[np.uint64], data: npt.NDArray[np.uint8]) -> None:
+    """Raises FormatError unless `offsets` (n + 1,) cut all of `data` into n strings."""
+    expect(f"{name}_offsets", offsets, np.uint64, (None,))
+    expect(name, data, np.uint8, (None,))
+    whole = len(offsets) and offsets[0] == 0 and int(offsets[-1]) == len(data)
+    if not whole or (np.diff(offsets.astype(np.int64)) < 0).any():
+        raise FormatError("a segment's offsets contradict its bytes", block=name)
+
+
+def _space_names(file: Container) -> list[str]:
+    names = file.meta.get("spaces")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FormatError("the segment's meta object is not what the format says")
+    return names
+
+
+def _vectors(file: Container, space: str, rows: int) -> SegmentVectors:
+    numbers = expect(f"rows/{space}", file.array(f"rows/{space}"), np.uint32, (None,))
+    vectors = expect(f"vectors/{space}", file.array(f"vectors/{space}"), np.float32, (len(numbers), None))
+    if len(numbers) and int(numbers.max()) >= rows:
+        raise FormatError("a segment's rows and vectors differ", space=space)
+    return SegmentVectors(rows=numbers, vectors=vectors)
 
 
 def _add_strings(writer: ContainerWriter, name: str, values: Sequence[bytes]) -> None:
@@ -105,13 +126,6 @@ def _add_strings(writer: ContainerWriter, name: str, values: Sequence[bytes]) ->
 
 
 def _strings(file: Container, name: str) -> tuple[memoryview, npt.NDArray[np.uint64]]:
-    offsets = file.array(f"{name}_offsets")
-    data = file.array(name)
-    if (
-        not len(offsets)
-        or offsets[0] != 0
-        or int(offsets[-1]) != len(data)
-        or (np.diff(offsets.astype(np.int64)) < 0).any()
-    ):
-        raise FormatError("a segment's offsets contradict its bytes", block=name)
+    offsets, data = file.array(f"{name}_offsets"), file.array(name)
+    check_strings(name, offsets, data)
     return memoryview(data), offsets  # type: ignore[arg-type]  # an array is a buffer

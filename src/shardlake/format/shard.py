@@ -17,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from shardlake.core.fast_scan import packed_bytes
+from shardlake.core.vectors import SUBVECTOR, padded_dimension
 from shardlake.errors import FormatError
-from shardlake.format.container import ContainerWriter, Directory, decode_block, verify
+from shardlake.format.container import ContainerWriter, Directory, decode_block, expect, verify
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_DIMENSION, MAX_LISTS_PER_SHARD, MAX_ROWS_PER_SHARD
-from shardlake.query.columns import Column, KeywordColumn, NumberColumn, PresenceColumn
+from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, AttributeType, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
 _TWO_OFFSETS = struct.Struct("<2I")
+CODEWORDS = 16  # of a sub-quantizer: its codes have 4 bits
 ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
 
 
@@ -79,7 +81,10 @@ class ItemChunk:
         """Returns id and payload of the item at `position`."""
         a, b = _TWO_OFFSETS.unpack_from(self.data, 4 * position)
         c, d = _TWO_OFFSETS.unpack_from(self.data, 4 * (self.rows + 1 + position))
-        return self.data[a:b].decode(), self.data[c:d]
+        try:
+            return self.data[a:b].decode(), self.data[c:d]
+        except UnicodeDecodeError as exc:
+            raise FormatError("an item's id is not UTF-8") from exc
 
 
 class ShardWriter:
@@ -194,28 +199,39 @@ def read_header(directory: Directory, tail: bytes, tail_offset: int) -> ShardHea
         tail: the bytes from `tail_offset` to the end of the file.
         tail_offset: where they begin in the file.
     """
-    try:
-        meta = directory.meta
-        spaces = {raw["name"]: _space(raw) for raw in meta["spaces"]}
-        specs = [
-            AttributeSpec(name=a["name"], type=AttributeType(a["type"]), multi=a["multi"]) for a in meta["attributes"]
-        ]
-        rows = int(meta["rows"])
-    except (KeyError, TypeError, ValueError) as exc:
-        raise FormatError("the shard's meta object is not what the format says") from exc
-    if not 0 <= rows <= MAX_ROWS_PER_SHARD:
+    rows, spaces, specs = _meta(directory.meta)
+    # Each row has two offsets among the items, so that a small file cannot claim many.
+    if not 0 <= rows <= min(MAX_ROWS_PER_SHARD, tail_offset // 8):
         raise FormatError("the shard has more rows than any this format writes", rows=rows)
     arrays = {
         name: decode_block(name, block, tail[block.offset - tail_offset :][: block.bytes])
         for name, block in directory.blocks.items()
         if block.offset >= tail_offset
     }
-    header = ShardHeader(
-        rows=rows, spaces=spaces, attributes={s.name: s for s in specs}, directory=directory, arrays=arrays
-    )
-    for space in spaces.values():
+    header = ShardHeader(rows=rows, spaces=spaces, attributes=specs, directory=directory, arrays=arrays)
+    for number, space in enumerate(spaces.values()):
         _check_space(header, space)
+        if (f"row_lists/{space.name}" in directory.blocks) != (number > 0):
+            raise FormatError("every space but the first needs its row lists", space=space.name)
+    _check_items(header)
     return header
+
+
+def _meta(meta: dict[str, Any]) -> tuple[int, dict[str, ShardSpace], dict[str, AttributeSpec]]:
+    try:
+        spaces = [_space(raw) for raw in meta["spaces"]]
+        specs = [
+            AttributeSpec(name=a["name"], type=AttributeType(a["type"]), multi=a["multi"]) for a in meta["attributes"]
+        ]
+        named = {space.name: space for space in spaces}, {spec.name: spec for spec in specs}
+        rows = meta["rows"]
+    except (KeyError, TypeError, ValueError) as exc:
+        raise FormatError("the shard's meta object is not what the format says") from exc
+    texts = [*named[0], *named[1]]
+    numbers = [rows, *(n for space in spaces for n in (space.dimension, space.lists, space.code_bytes))]
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise FormatError("the shard's meta object has values of another type than the format says")
+    return rows, *named
 
 
 def _space(raw: dict[str, Any]) -> ShardSpace:
@@ -223,13 +239,49 @@ def _space(raw: dict[str, Any]) -> ShardSpace:
 
 
 def _check_space(header: ShardHeader, space: ShardSpace) -> None:
-    arrays, lists = header.arrays, space.lists
-    names = [f"list_rows/{space.name}", f"lists/{space.name}", f"exact/{space.name}", f"centroids/{space.name}"]
-    bounded = 0 <= lists <= MAX_LISTS_PER_SHARD and 1 <= space.dimension <= MAX_DIMENSION
-    if not bounded or any(name not in arrays or len(arrays[name]) != lists for name in names):
-        raise FormatError("the shard's tables contradict its meta object", space=space.name)
-    if int(arrays[names[0]].sum(dtype=np.uint64)) > header.rows:
-        raise FormatError("the shard's lists have more rows than the shard", space=space.name)
+    name, lists, dimension = space.name, space.lists, space.dimension
+    if not (0 <= lists <= MAX_LISTS_PER_SHARD and 1 <= dimension <= MAX_DIMENSION):
+        raise FormatError("the shard's meta object is out of bounds", space=name)
+    padded = padded_dimension(dimension)
+    # Two codes a byte. What is read below these sizes is read by faiss, which checks none of them.
+    code_bytes = {IndexType.IVF_PQ: padded // SUBVECTOR // 2, IndexType.FLAT: 0}
+    if space.code_bytes != code_bytes.get(space.index):
+        raise FormatError("the shard's codes have another size than its dimension needs", space=name)
+    _expect(header, f"lists/{name}", np.uint64, (lists, 3))
+    _expect(header, f"exact/{name}", np.uint64, (lists, 3))
+    _expect(header, f"centroids/{name}", np.float32, (lists, dimension))
+    list_rows = _expect(header, f"list_rows/{name}", np.uint32, (lists,))
+    if int(list_rows.sum(dtype=np.uint64)) > header.rows:
+        raise FormatError("the shard's lists have more rows than the shard", space=name)
+    if space.code_bytes:
+        _expect(header, f"codewords/{name}", np.float32, (padded // SUBVECTOR, CODEWORDS, SUBVECTOR))
+
+
+def _check_items(header: ShardHeader) -> None:
+    firsts = _expect(header, "items", np.uint64, (None, 4))[:, 3].tolist()
+    ends = [*firsts, header.rows]
+    if ends[0] != 0 or any(a >= b for a, b in pairwise(ends)):
+        raise FormatError("the shard's items are not in order", block="items")
+
+
+def _expect(header: ShardHeader, name: str, dtype: npt.DTypeLike, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+    array = header.arrays.get(name)
+    if array is None:
+        raise FormatError(f"the shard's tail has no block {name}", block=name)
+    return expect(name, array, dtype, shape)
+
+
+def decode_row_lists(header: ShardHeader, space: str, array: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Returns `row_lists/{space}`: (rows,) int32, -1 where the row has no vector. Raises FormatError.
+
+    Cost: one pass over the rows; what a search finds of a list rests on both tables saying the same.
+    """
+    of_row = expect(f"row_lists/{space}", array, np.int32, (header.rows,))
+    counts = header.arrays[f"list_rows/{space}"]
+    bounded = not len(of_row) or (of_row.min() >= -1 and of_row.max() < len(counts))
+    if not bounded or (np.bincount(of_row[of_row >= 0], minlength=len(counts)) != counts).any():
+        raise FormatError("a space's row lists contradict its lists", space=space)
+    return of_row
 
 
 def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, data: bytes) -> ListBlock:
@@ -270,44 +322,11 @@ def decode_exact(space: ShardSpace, rows: int, extent: Extent, data: bytes) -> F
 def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     """Returns a chunk of `rows` items after its checksum. Raises FormatError."""
     verify(data, extent.checksum, "items")
-    offsets = np.frombuffer(data[: 8 * (rows + 1)], "<u4")
-    if len(offsets) != 2 * (rows + 1) or (np.diff(offsets.astype(np.int64)) < 0).any() or offsets[-1] != len(data):
+    head = 8 * (rows + 1)
+    offsets = np.frombuffer(data[:head], "<u4") if len(data) >= head else np.zeros(1, "<u4")
+    if offsets[0] != head or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
         raise FormatError("a chunk of items contradicts its offsets")
     return ItemChunk(rows=rows, data=data)
-
-
-def column_blocks(header: ShardHeader, name: str) -> list[str]:
-    """Returns the names of the blocks that hold an attribute's column."""
-    return [block for block in header.directory.blocks if block.startswith(f"attribute/{name}/")]
-
-
-def decode_column(header: ShardHeader, name: str, blocks: dict[str, npt.NDArray[Any]]) -> Column:
-    """Returns an attribute's column from its decoded blocks. Raises FormatError."""
-    prefix = f"attribute/{name}/"
-    part = {key.removeprefix(prefix): value for key, value in blocks.items()}
-    try:
-        if header.attributes[name].type is AttributeType.KEYWORD:
-            ends = part["dictionary_offsets"].tolist()
-            text = part["dictionary"].tobytes()
-            values = [text[a:b].decode() for a, b in pairwise(ends)]
-            keywords = KeywordColumn(dictionary=values, codes=part["codes"], offsets=part.get("offsets"))
-            _check_codes(keywords, header.rows)
-            return keywords
-        present = np.unpackbits(part["present"], count=header.rows, bitorder="little").astype(bool)
-        if "values" not in part:
-            return PresenceColumn(present=present)
-        if len(part["values"]) != header.rows:
-            raise FormatError("a column has another length than the shard", attribute=name)
-        return NumberColumn(values=part["values"], present=present)
-    except (KeyError, ValueError) as exc:
-        raise FormatError("a column is not what the format says", attribute=name) from exc
-
-
-def _check_codes(column: KeywordColumn, rows: int) -> None:
-    expected = rows if column.offsets is None else int(column.offsets[-1])
-    lengths_fit = len(column.codes) == expected and (column.offsets is None or len(column.offsets) == rows + 1)
-    if not lengths_fit or (len(column.codes) and int(column.codes.max()) >= len(column.dictionary)):
-        raise FormatError("a keyword column contradicts itself")
 
 
 def items_first_rows(header: ShardHeader) -> list[int]:

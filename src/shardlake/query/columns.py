@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shardlake.errors import ErrorKind, InvalidInput
 from shardlake.query.filter import Node, to_column_value
 from shardlake.types import AttributeSpec, AttributeType, BoolArray
 
-_NUMBERS: dict[AttributeType, Any] = {
+# What columns of numbers store; other types have no numbers.
+NUMBERS: dict[AttributeType, Any] = {
     AttributeType.INT: np.int64,
     AttributeType.DATETIME: np.int64,
     AttributeType.FLOAT: np.float64,
@@ -139,7 +141,7 @@ def _condition(word: str, column: Column, operand: Sequence[Any]) -> BoolArray:
     if word == "exists":
         return column.present
     if isinstance(column, PresenceColumn):
-        raise ValueError("a column without values was asked for a comparison")
+        raise InvalidInput("a column without values was asked for a comparison", kind=ErrorKind.INVALID_FILTER)
     return column.among(operand[0]) if word == "in" else column.compare(word, operand[0])
 
 
@@ -179,10 +181,10 @@ def build_column(spec: AttributeSpec, values: Sequence[Any]) -> Column:
     if spec.type is AttributeType.KEYWORD:
         return _keyword_column(spec, values)
     present = np.fromiter((value is not None for value in values), bool, len(values))
-    if spec.type not in _NUMBERS:
+    if spec.type not in NUMBERS:
         return PresenceColumn(present=present)
     numbers = [0 if value is None else to_column_value(spec, value) for value in values]
-    return NumberColumn(values=np.asarray(numbers, _NUMBERS[spec.type]), present=present)
+    return NumberColumn(values=np.asarray(numbers, NUMBERS[spec.type]), present=present)
 
 
 def _keyword_column(spec: AttributeSpec, values: Sequence[Any]) -> KeywordColumn:

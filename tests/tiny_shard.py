@@ -1,0 +1,175 @@
+"""A shard of a few rows, written by the format's own writer, with a place to lie; and a reader of all in it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from shardlake.contracts.shard import LeafAnswer, LeafSearch
+from shardlake.core.fast_scan import pack
+from shardlake.core.ivf_pq import Codebook, encode
+from shardlake.core.vectors import pad, padded_dimension, quantize_rows
+from shardlake.deadline import Deadline
+from shardlake.engine.shard import OpenShard, open_shard
+from shardlake.errors import FormatError
+from shardlake.format.container import ContainerWriter
+from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter
+from shardlake.query.columns import build_column
+from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
+
+Array = npt.NDArray[Any]
+Tamper = Callable[[str, Array], Array]
+ROWS = 10
+CODED, FLAT = 3, 2  # dimensions of the two spaces
+LIST_OF_ROW = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, -1])  # the last row has no vector in the primary space
+FLAT_LIST = np.array([0, -1, 0, 0, -1, 0, 0, 0, 0, 0], np.int32)
+ATTRIBUTES = (
+    AttributeSpec(name="bool", type=AttributeType.BOOL),
+    AttributeSpec(name="datetime", type=AttributeType.DATETIME),
+    AttributeSpec(name="float", type=AttributeType.FLOAT),
+    AttributeSpec(name="int", type=AttributeType.INT),
+    AttributeSpec(name="keyword", type=AttributeType.KEYWORD),
+    AttributeSpec(name="tags", type=AttributeType.KEYWORD, multi=True),
+    AttributeSpec(name="text", type=AttributeType.TEXT),
+)
+
+
+class _Writer(ContainerWriter):
+    def __init__(self, sink: io.BytesIO, kind: bytes, tamper: Tamper) -> None:
+        super().__init__(sink, kind)
+        self._tamper = tamper
+
+    def add_array(self, name: str, array: Array) -> None:
+        super().add_array(name, self._tamper(name, array))
+
+
+def item(row: int) -> dict[str, Any]:
+    """Returns the item of a row; every attribute is missing somewhere."""
+    values = {
+        "bool": row % 2 == 0,
+        "datetime": f"2026-01-0{1 + row % 9}T00:00:00Z",
+        "float": row / 4,
+        "int": row - 3,
+        "keyword": "abcé"[row % 4],
+        "tags": ["x", "y", "z"][: row % 4],
+        "text": f"row {row}",
+    }
+    return {"id": f"id-{(7 * row) % ROWS}", "attributes": {k: v for i, (k, v) in enumerate(values.items()) if i != row}}
+
+
+def _rows(seed: int, count: int, dimension: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+
+
+def write(
+    tamper: Tamper = lambda name, array: array, meta: Callable[[dict[str, Any]], object] = lambda meta: meta
+) -> tuple[bytes, int]:
+    """Returns the file's bytes and where its tail begins."""
+    sink = io.BytesIO()
+    container = _Writer(sink, SHARD_KIND, tamper)
+    writer = ShardWriter(container)
+    centroids, codewords = _rows(1, 2, CODED), _rows(2, 2 * 16, 2).reshape(2, 16, 2)
+    _write_coded(writer, centroids, codewords)
+    flat = np.flatnonzero(FLAT_LIST == 0)
+    empty = np.empty(0, np.uint8)
+    scales, refine = np.empty(0, np.float32), np.empty((0, FLAT), np.int8)
+    writer.add_list("flat", ListBlock(rows=flat.astype(np.uint32), scales=scales, packed=empty, refine=refine))
+    writer.add_exact("flat", _rows(4, len(flat), FLAT))
+    writer.add_array("row_lists/flat", FLAT_LIST)
+    items = [item(row) for row in range(ROWS)]
+    for spec in ATTRIBUTES:
+        writer.add_column(spec.name, build_column(spec, [one["attributes"].get(spec.name) for one in items]))
+    ids = [one["id"].encode() for one in items]
+    writer.add_array("id_rank", np.argsort(np.argsort(np.array(ids))).astype(np.uint32))
+    for first, stop in ((0, 6), (6, ROWS)):
+        writer.add_items(first, ids[first:stop], [orjson.dumps(one) for one in items[first:stop]])
+    offset = writer.begin_tail(["coded", "flat"])
+    writer.add_array("centroids/coded", centroids)
+    writer.add_array("codewords/coded", codewords)
+    writer.add_array("centroids/flat", _rows(5, 1, FLAT))
+    container.finish(meta(_meta()))  # type: ignore[arg-type]  # a lie may be anything
+    return sink.getvalue(), offset
+
+
+def _meta() -> dict[str, Any]:
+    coded = ShardSpace(name="coded", dimension=CODED, metric=Metric.L2, index=IndexType.IVF_PQ, lists=2, code_bytes=1)
+    flat = ShardSpace(name="flat", dimension=FLAT, metric=Metric.DOT, index=IndexType.FLAT, lists=1, code_bytes=0)
+    described = [{name: getattr(one, name) for name in ShardSpace.__slots__} for one in (coded, flat)]
+    return {
+        "rows": ROWS,
+        "spaces": described,
+        "attributes": [{"name": a.name, "type": a.type, "multi": a.multi} for a in ATTRIBUTES],
+    }
+
+
+def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array) -> None:
+    padded = padded_dimension(CODED)
+    book = Codebook(centroids=pad(centroids, padded), codewords=codewords, metric=Metric.L2)
+    vectors = _rows(3, ROWS, CODED)
+    members = [np.flatnonzero(number == LIST_OF_ROW) for number in (0, 1)]
+    for number, rows in enumerate(members):
+        refine, scales = quantize_rows(vectors[rows])
+        codes = encode(pad(vectors[rows], padded), np.full(len(rows), number), book)
+        writer.add_list(
+            "coded", ListBlock(rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine)
+        )
+    for rows in members:
+        writer.add_exact("coded", vectors[rows])
+
+
+def opened(data: bytes, tail_offset: int) -> OpenShard:
+    """Opens a shard held in memory."""
+
+    def read(spans: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
+        if any(not 0 <= start <= stop <= len(data) for start, stop in spans):
+            raise FormatError("a range lies beyond the end of the object")  # as the store's port says
+        return [data[start:stop] for start, stop in spans]
+
+    return open_shard(data[tail_offset:], len(data), read)
+
+
+FILTERS: tuple[list[Any], ...] = (
+    ["eq", "bool", True],
+    ["gt", "datetime", 1_767_400_000_000_000],
+    ["lt", "float", 1.5],
+    ["in", "int", [-3, 0, 4]],
+    ["gte", "keyword", "b"],
+    ["not", ["eq", "tags", "y"]],
+    ["exists", "text"],
+)
+
+
+def searches(filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[LeafSearch]:
+    """Returns searches that together read every byte which any search reads."""
+    coded, flat = _rows(6, 1, CODED)[0], _rows(7, 1, FLAT)[0]
+    return [
+        LeafSearch(space="coded", query=coded, k=4, lists=(1, 0), candidates=8, vectors=True),
+        LeafSearch(space="coded", query=coded, k=ROWS, exact=True),
+        LeafSearch(space="flat", query=flat, k=3, vectors=True),
+        *(LeafSearch(space="coded", query=coded, k=3, filter=node) for node in filters),
+        LeafSearch(space=None, query=None, k=ROWS, filter=["not", FILTERS[0]]),
+    ]
+
+
+def everything(data: bytes, tail_offset: int, filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[Any]:
+    """Returns what all searches of a shard answer, as plain values. Raises what they raise."""
+    shard = opened(data, tail_offset)
+    return [plain(shard.search(search)) for search in searches(filters)]
+
+
+def plain(answer: LeafAnswer) -> list[Any]:
+    """Returns an answer's hits as values that can be compared and written as JSON."""
+    return [
+        [
+            hit.id,
+            round(hit.score, 5),
+            hit.payload.decode("utf-8", "replace"),
+            None if hit.vector is None else np.round(hit.vector, 5).tolist(),
+        ]
+        for hit in answer.hits
+    ]

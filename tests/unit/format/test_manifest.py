@@ -1,0 +1,101 @@
+"""Manifests and routing files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import orjson
+import pytest
+
+from shardlake.core.calibration import CurvePoint
+from shardlake.errors import ErrorKind, FormatError
+from shardlake.format.manifest import (
+    Manifest,
+    ManifestSpace,
+    decode_manifest,
+    decode_routing,
+    encode_manifest,
+    encode_routing,
+)
+from shardlake.types import IndexType, Metric
+from tests.unit.format.lies import HOSTILE, _changed, _paths, _removed, array_lies, lying_directories, what_breaks
+
+POINT = CurvePoint(k=10, nprobe=4, candidates_per_hit=8, recall=0.97, recall_low=0.96)
+SPACE = ManifestSpace(
+    name="v", dimension=3, metric=Metric.L2, index=IndexType.IVF_PQ, lists=8, rows=99, routing_key="k", curve=(POINT,)
+)
+MANIFEST = Manifest(
+    collection="films",
+    uid="u1",
+    version="000002-aaaa",
+    parent="000001-bbbb",
+    build_id="b",
+    created_at="2026-11-23T00:00:00Z",
+    body='{"spaces":{"v":{"dimension":3}}}',
+    rows=100,
+    segments=("s1", "s2"),
+    shards=("x/00000.shard",),
+    spaces=(SPACE,),
+)
+
+
+def test_a_manifest_comes_back_as_it_went_in() -> None:
+    assert decode_manifest(encode_manifest(MANIFEST)) == MANIFEST
+    assert MANIFEST.space("v") is SPACE
+    assert MANIFEST.space("w") is None
+
+
+def test_a_manifest_can_be_read_by_people() -> None:
+    assert b'\n  "version": "000002-aaaa"' in encode_manifest(MANIFEST)
+
+
+def test_a_newer_manifest_is_not_guessed_at() -> None:
+    body = {**orjson.loads(encode_manifest(MANIFEST)), "format_version": 2}
+
+    with pytest.raises(FormatError) as caught:
+        decode_manifest(orjson.dumps(body))
+    assert caught.value.kind is ErrorKind.UNSUPPORTED_VERSION
+
+
+def test_a_manifest_that_lies_is_a_format_error_or_a_manifest() -> None:
+    def files() -> Iterator[tuple[str, bytes]]:
+        truth = orjson.loads(encode_manifest(MANIFEST))
+        for path in _paths(truth):
+            for lie in HOSTILE:
+                yield f"{path} = {lie!r}", json.dumps(_changed(truth, path, lambda _, lie=lie: lie)).encode()
+            yield f"{path} left out", orjson.dumps(_removed(truth, path))
+        for raw in (b"", b"[]", b"5", b"null", b"{", b'"x"', b"\xff"):
+            yield repr(raw), raw
+
+    assert what_breaks(decode_manifest, files()) == []
+
+
+def test_a_routing_file_comes_back_as_it_went_in_also_without_lists() -> None:
+    for lists in (0, 1, 5):
+        centroids = np.random.default_rng(0).random((lists, 3), np.float32)
+        assert (decode_routing(encode_routing(centroids)) == centroids).all()
+        assert decode_routing(encode_routing(centroids)).shape == (lists, 3)
+
+
+def test_a_routing_file_that_lies_is_a_format_error_or_centroids() -> None:
+    data = encode_routing(np.ones((2, 3), np.float32))
+    lies = ((lie, encode_routing(array)) for lie, array in array_lies(np.ones((2, 3), np.float32)) if array.ndim)
+
+    assert what_breaks(decode_routing, lying_directories(data)) == []
+    assert what_breaks(decode_routing, lies) == []
+
+
+def test_no_flipped_byte_of_a_routing_file_goes_unnoticed_where_it_is_read() -> None:
+    data = encode_routing(np.arange(6, dtype=np.float32).reshape(2, 3))
+    expected = decode_routing(data)
+    silent = []
+    for at in range(len(data)):
+        try:
+            found = decode_routing(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
+            silent += [at] if (found != expected).any() else []
+        except FormatError:
+            pass
+
+    assert silent == []

@@ -1,0 +1,98 @@
+"""A shard's bytes: read whole, damaged, cut, and lying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shardlake.errors import FormatError, ShardlakeError
+from shardlake.format.container import FOOTER_BYTES
+from tests import tiny_shard
+from tests.unit.format.lies import FEW, _changed, _paths, _removed, array_lies, lying_directories, what_breaks
+
+
+@pytest.fixture(scope="module")
+def file() -> tuple[bytes, int]:
+    """A shard's bytes and where its tail begins."""
+    return tiny_shard.write()
+
+
+def test_the_same_rows_give_the_same_bytes(file: tuple[bytes, int]) -> None:
+    assert tiny_shard.write() == file
+
+
+def test_no_flipped_byte_of_a_shard_goes_unnoticed_where_it_is_read(file: tuple[bytes, int]) -> None:
+    data, tail = file
+    expected = tiny_shard.everything(data, tail)
+    silent = []
+    for at in range(len(data)):
+        damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+        try:
+            if tiny_shard.everything(damaged, tail) != expected:
+                silent.append(at)
+        except FormatError:
+            pass
+
+    assert silent == []
+
+
+def test_no_cut_of_a_shard_goes_unnoticed(file: tuple[bytes, int]) -> None:
+    data, tail = file
+    for length in [*range(0, len(data), 97), *range(len(data) - FOOTER_BYTES, len(data))]:
+        with pytest.raises(FormatError):
+            tiny_shard.everything(data[:length], min(tail, length))
+
+
+def test_a_tail_offset_that_is_wrong_is_a_format_error_or_harmless(file: tuple[bytes, int]) -> None:
+    data, tail = file
+    expected = tiny_shard.everything(data, tail)
+    broken = []
+    for offset in [*range(0, len(data), 53), tail - 64, tail - 1, tail + 1, len(data)]:
+        try:
+            if tiny_shard.everything(data, offset) != expected:
+                broken.append(offset)
+        except FormatError:
+            pass
+
+    assert broken == []
+
+
+def test_a_shard_with_a_lying_directory_is_a_format_error_or_a_shard(file: tuple[bytes, int]) -> None:
+    data, tail = file
+
+    files = lying_directories(data, FEW)
+    # A shard that denies its space or attribute is told that the search asks for what it does not have.
+    assert what_breaks(lambda lied: tiny_shard.everything(lied, tail), files, ShardlakeError) == []
+
+
+def test_a_shard_with_a_lying_meta_object_is_a_format_error_or_a_shard() -> None:
+    def files() -> Iterator[tuple[str, Any]]:
+        truth = tiny_shard._meta()
+        for path in _paths(truth):
+            for lie in [*FEW, [], {}, 1, 2, 5, True, "flat", "ivf_rabitq", "keyword", "int", "text"]:
+                changed = _changed(truth, path, lambda _, lie=lie: lie)
+                yield f"{path} = {lie!r}", tiny_shard.write(meta=lambda _, changed=changed: changed)
+            removed = _removed(truth, path)
+            yield f"{path} left out", tiny_shard.write(meta=lambda _, removed=removed: removed)
+
+    assert what_breaks(lambda file: tiny_shard.everything(*file), files(), ShardlakeError) == []
+
+
+def _names() -> list[str]:
+    seen: list[str] = []
+    tiny_shard.write(lambda name, array: (seen.append(name), array)[1])
+    return seen
+
+
+@pytest.mark.parametrize("liar", _names())
+def test_a_shard_with_a_lying_array_is_a_format_error_or_a_shard(liar: str) -> None:
+    def files() -> Iterator[tuple[str, Any]]:
+        truth: list[np.ndarray[Any, Any]] = []
+        tiny_shard.write(lambda name, array: (truth.append(array) if name == liar else None, array)[1])
+        for lie, lied in array_lies(truth[0]):
+            yield lie, tiny_shard.write(lambda name, array, lied=lied: lied if name == liar else array)
+
+    assert what_breaks(lambda file: tiny_shard.everything(*file), files()) == []
