@@ -33,6 +33,32 @@ class Pool:
     scenes: tuple[Scene, ...]
 
 
+class Drawing:
+    """Draws the rows of batches: one half at random, the other in groups of pictures that are alike.
+
+    The pictures of a group have one colour, one background, one size and number. Among pictures drawn at random
+    colours alone tell nearly every pair apart, and a model that never looks at shapes has little to lose; among alike
+    ones it must look.
+    """
+
+    def __init__(self, pool: Pool, *, batch: int, groups: int) -> None:
+        self._count, self._half = len(pool.scenes), batch // 2
+        self._each, self._groups = self._half // groups, groups
+        rows: dict[tuple[object, ...], list[int]] = {}
+        for row, scene in enumerate(pool.scenes):
+            first = scene.groups[0]
+            alike = (first.colour, scene.background, first.size, first.count, len(scene.groups))
+            rows.setdefault(alike, []).append(row)
+        self._alike = [np.array(found) for found in rows.values() if len(found) >= self._each]
+
+    def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Returns the rows of one batch."""
+        at_random = rng.choice(self._count, size=self._half, replace=False)
+        chosen = rng.choice(len(self._alike), size=self._groups, replace=False)
+        alike = [rng.choice(self._alike[i], size=self._each, replace=False) for i in chosen]
+        return np.concatenate([at_random, *alike])
+
+
 def build_pool(count: int, *, seed: int, pixels: int, processes: int) -> Pool:
     """Generates pictures that training may see, in chunks with seeds of their own."""
     jobs = [(min(CHUNK, count - start), seed + 1 + start // CHUNK, pixels) for start in range(0, count, CHUNK)]
@@ -73,7 +99,8 @@ def truth(claims: Sequence[Claims], scenes: Sequence[Scene]) -> BoolArray:
     groups_hold = np.where(is_single, holds[:, :, 0, :].any(axis=-1), either_order)
     stated = np.array([_code(claim.background) for claim in claims])[:, None]
     shown = np.array([_code(scene.background) for scene in scenes])[None, :]
-    return groups_hold & ((stated == ANY) | (stated == shown))
+    true: BoolArray = groups_hold & ((stated == ANY) | (stated == shown))
+    return true
 
 
 def _both(scene: Scene) -> tuple[Group | None, Group | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from uuid import uuid4
@@ -94,7 +95,15 @@ class _Door(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers what the base class refuses (a method, a malformed head) in our form instead of HTML."""
+        unknown_method = code == HTTPStatus.NOT_IMPLEMENTED
+        kind = ErrorKind.METHOD_NOT_ALLOWED if unknown_method else ErrorKind.INVALID_REQUEST
+        status = HTTPStatus.METHOD_NOT_ALLOWED if unknown_method else code
+        self.close_connection = True
+        self._send(status, InvalidInput((message or "the request is malformed").lower(), kind=kind).to_body())
+
+    def log_message(self, format: str, *args: object) -> None:
         """Says nothing: the canonical line says it."""
 
 

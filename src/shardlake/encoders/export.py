@@ -31,6 +31,7 @@ TEXT_MODEL: Final = "text.onnx"
 IMAGE_MODEL: Final = "image.onnx"
 TOKENIZER: Final = "tokenizer.json"
 EXAMPLE_TEXTS: Final = ("one", "a second, longer text")
+EXAMPLE_TOKENS: Final = 8
 
 
 class _ClipText(torch.nn.Module):
@@ -130,22 +131,42 @@ def _parts(folder: Path, checkpoint: Checkpoint) -> tuple[TextPart, ImagePart | 
     part = TextPart(
         model=TEXT_MODEL, tokenizer=TOKENIZER, max_tokens=checkpoint.max_tokens, pad_id=tokenizer.pad_token_id
     )
-    tokens = tokenizer(list(EXAMPLE_TEXTS), padding=True, return_tensors="pt")
+    shortened = min(EXAMPLE_TOKENS, checkpoint.max_tokens)
+    tokens = tokenizer(list(EXAMPLE_TEXTS), padding=True, truncation=True, max_length=shortened, return_tensors="pt")
     example = (tokens["input_ids"], tokens["attention_mask"])
     if checkpoint.image is None:
         model = load_model(AutoModel, source)
-        _write(_Sentence(model, checkpoint.pooling), example, ("input_ids", "attention_mask"), folder / TEXT_MODEL)
+        _write(
+            _Sentence(model, checkpoint.pooling),
+            example,
+            ("input_ids", "attention_mask"),
+            checkpoint.max_tokens,
+            folder / TEXT_MODEL,
+        )
         return part, None
     model = load_model(CLIPModel, source)
-    _write(_ClipText(cast("CLIPModel", model)), example, ("input_ids", "attention_mask"), folder / TEXT_MODEL)
+    _write(
+        _ClipText(cast("CLIPModel", model)),
+        example,
+        ("input_ids", "attention_mask"),
+        checkpoint.max_tokens,
+        folder / TEXT_MODEL,
+    )
     pixels = torch.zeros(2, 3, checkpoint.image.crop_height, checkpoint.image.crop_width)
-    _write(_ClipImage(cast("CLIPModel", model)), (pixels,), ("pixel_values",), folder / IMAGE_MODEL)
+    _write(_ClipImage(cast("CLIPModel", model)), (pixels,), ("pixel_values",), None, folder / IMAGE_MODEL)
     return part, replace(checkpoint.image, model=IMAGE_MODEL)
 
 
-def _write(module: torch.nn.Module, example: tuple[torch.Tensor, ...], names: tuple[str, ...], path: Path) -> None:
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
-    shapes = tuple({0: batch, 1: tokens} if tensor.ndim == 2 else {0: batch} for tensor in example)
+def _write(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    names: tuple[str, ...],
+    max_tokens: int | None,
+    path: Path,
+) -> None:
+    batch = torch.export.Dim("batch")
+    of_one = {0: batch} if max_tokens is None else {0: batch, 1: torch.export.Dim("tokens", min=2, max=max_tokens)}
+    shapes = tuple(of_one for _ in example)
     with _quiet(), torch.inference_mode():
         program = torch.onnx.export(
             module,
@@ -178,15 +199,17 @@ def _plain(model: onnx.ModelProto) -> bytes:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the exporter's own remarks, which concern its authors, off a user's screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from shardlake import limits
+from shardlake.contracts.pictures import picture_size
 from shardlake.encoders.manifest import ImagePart
 from shardlake.errors import ErrorKind, InvalidInput
 from shardlake.types import Float32Array
@@ -51,6 +52,7 @@ def decode_image(data: bytes) -> Image.Image:
     """
     if len(data) > limits.MAX_IMAGE_BYTES:
         raise _too_large(f"{limits.MAX_IMAGE_BYTES} bytes", size_bytes=len(data))
+    picture_size(data)  # headers, ends and checksums, which Pillow is lenient about
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd files: our own bounds decide

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from transformers import AutoModel, CLIPModel, PreTrainedModel
 from transformers.utils import logging
+
+UNUSED: Final = "pooler."  # a head of BERT that sentence encoders do not use and often do not keep
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, how: Literal["mean", "first"]) -> torch.Tensor:
@@ -40,7 +42,15 @@ def quiet_loading() -> Iterator[None]:
 
 
 def load_model(cls: type[AutoModel | CLIPModel], folder: str, device: str = "cpu") -> PreTrainedModel:
-    """Returns a checkpoint's model in float32, ready to infer."""
-    model: PreTrainedModel = cls.from_pretrained(folder, dtype=torch.float32)
+    """Returns a checkpoint's model in float32, ready to infer.
+
+    Raises:
+        ValueError: when the checkpoint lacks weights; transformers itself would put random ones in their place.
+    """
+    model: PreTrainedModel
+    model, facts = cls.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    missing = [name for name in facts["missing_keys"] if not name.startswith(UNUSED)]
+    if missing:
+        raise ValueError(f"the checkpoint lacks {len(missing)} weights, {missing[0]} among them")
     model.eval()  # type: ignore[no-untyped-call]
     return model.to(torch.device(device))  # type: ignore[no-any-return,arg-type]
