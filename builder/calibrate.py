@@ -96,7 +96,7 @@ def _point(plan: _Plan, best: _Best, held_out: _HeldOut) -> CurvePoint:
 
 def _held_out(context: BuildContext, found: Survey, space: TrainedSpace) -> _HeldOut:
     rng = np.random.default_rng([context.seed, 2])
-    drawn = [_draw(block, rng, QUERIES / found.rows) for block in _blocks(context, found, space)]
+    drawn = [_draw(block, rng, QUERIES / space.rows) for block in _blocks(context, found, space)]
     numbers = np.concatenate([block[0] for block in drawn])
     vectors = np.concatenate([block[1] for block in drawn])
     k = max(CALIBRATED_K)

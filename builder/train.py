@@ -87,7 +87,7 @@ def _train_space(context: BuildContext, found: Survey, spec: SpaceSpec, name: st
     lists = training.list_count(rows) if has_codes or (is_primary and shards > 1) else 1
     lists = min(max(lists, shards if is_primary else 1), len(sample))
     centroids = training.train_centroids(sample, lists, spec.metric, context.seed) if lists else sample[:0]
-    starts = np.array([0, lists], np.int64)
+    starts = np.zeros(shards + 1, np.int64)  # no list in any shard, where no item has a vector in the primary space
     if is_primary and lists:
         centroids, starts = _deal(sample, centroids, spec, shards)
     arrays: dict[str, npt.NDArray[Any]] = {"centroids": centroids, "list_starts": starts}
@@ -110,17 +110,32 @@ def _deal(
 
 
 def _sample(context: BuildContext, found: Survey, spec: SpaceSpec, wanted: int) -> tuple[Float32Array, int]:
-    """Returns up to `wanted` prepared vectors, drawn evenly, and how many live rows have a vector."""
+    """Returns `wanted` prepared vectors, or all where there are fewer, and how many live rows have a vector.
+
+    Every row draws a number and the smallest are kept: an even sample of the rows that have a vector, however few those
+    are among all. Memory: twice the sample and one segment.
+    """
     rng = np.random.default_rng([context.seed, 1])
-    share = min(1.0, 1.2 * wanted / max(found.rows, 1))
-    drawn = [np.empty((0, spec.dimension), np.float32)]
-    rows = 0
+    kept, numbers = [np.empty((0, spec.dimension), np.float32)], [np.empty(0)]
+    rows, bound = 0, 1.0
     for segment, live in read_segments(context, found, range(len(found.segments))):
         part = segment.spaces[spec.name]
         vectors = part.vectors[live[part.rows]]
         rows += len(vectors)
-        drawn.append(vectors[rng.random(len(vectors)) < share] if share < 1 else vectors)
-    sample = np.concatenate(drawn)
-    if len(sample) > wanted:
-        sample = sample[rng.choice(len(sample), wanted, replace=False)]
-    return prepare(sample, spec.metric), rows
+        drawn = rng.random(len(vectors))
+        kept.append(vectors[drawn < bound])
+        numbers.append(drawn[drawn < bound])
+        if sum(map(len, numbers)) > 2 * wanted:
+            kept, numbers = _smallest(kept, numbers, wanted)
+            bound = float(numbers[0].max())
+    return prepare(_smallest(kept, numbers, wanted)[0][0], spec.metric), rows
+
+
+def _smallest(
+    kept: list[Float32Array], numbers: list[npt.NDArray[np.float64]], count: int
+) -> tuple[list[Float32Array], list[npt.NDArray[np.float64]]]:
+    vectors, drawn = np.concatenate(kept), np.concatenate(numbers)
+    if len(drawn) <= count:
+        return [vectors], [drawn]
+    chosen = np.sort(np.argpartition(drawn, count)[:count])
+    return [vectors[chosen]], [drawn[chosen]]
