@@ -51,7 +51,7 @@ class Losses(torch.nn.Module):
         self.model = [model]  # in a list, so that its weights are not counted as those of this module
         self.prompts = prompts
         self.weights = config["shape_weight"], config["outline_weight"]
-        vision = model.config.vision_config
+        vision: Any = model.config.vision_config
         self.to_outline = torch.nn.Linear(vision.hidden_size, vision.patch_size**2)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:

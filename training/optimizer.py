@@ -36,8 +36,8 @@ class Optimizer:
 
     def share(self) -> float:
         """Returns how far the training has come, in [0, 1]: by steps or by time, whichever is further."""
-        by_time = (time.monotonic() - self._began_s) / (60 * self._config["minutes"])
-        return min(1.0, max(self._steps / self._config["steps"], by_time))
+        by_time = (time.monotonic() - self._began_s) / (60 * float(self._config["minutes"]))
+        return min(1.0, max(self._steps / float(self._config["steps"]), by_time))
 
     def step(self, loss: torch.Tensor) -> None:
         """Moves the weights once."""

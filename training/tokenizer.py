@@ -33,9 +33,9 @@ def train_tokenizer(captions: Iterable[str], *, vocabulary: int, context: int) -
     merges = _merges(learner.to_str())
     tokens = [*alphabet, *(letter + WORD_END for letter in alphabet), *("".join(pair) for pair in merges), START, END]
     vocab = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=context)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=context)  # type: ignore[arg-type]  # pairs are what it takes
 
 
 def _merges(tokenizer_json: str) -> list[tuple[str, str]]:
-    pairs = json.loads(tokenizer_json)["model"]["merges"]
-    return [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in pairs]
+    first_second: list[list[str]] = json.loads(tokenizer_json)["model"]["merges"]
+    return [(first, second) for first, second in first_second]

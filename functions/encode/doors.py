@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from functions.encode.models import fetch_model
 from functions.encode.service import Answer, EncodeService
 from shardlake.encoders.registry import EncoderRegistry, parse_encoders
 from shardlake.errors import ErrorKind, InternalError, InvalidInput, ShardlakeError
@@ -18,9 +22,13 @@ from shardlake.store.s3 import S3Store
 
 def make_service(settings: Settings) -> EncodeService:
     """Returns the service of a deployment. Loads no model: each is loaded when it is first used."""
+    store = S3Store(settings.bucket)
+    # The code's version is in the path, since the local cloud's functions share one /tmp.
+    cache = Path(tempfile.gettempdir()) / f"shardlake-models-{settings.code_version}"
+    fetch = partial(fetch_model, store, cache=cache) if settings.bucket else None
     return EncodeService(
-        registry=EncoderRegistry(parse_encoders(settings.encoders, settings.models_dir)),
-        store=S3Store(settings.bucket),
+        registry=EncoderRegistry(parse_encoders(settings.encoders, settings.models_dir), fetch=fetch),
+        store=store,
         bucket=settings.bucket,
         clock=time.monotonic,
     )

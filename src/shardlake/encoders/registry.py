@@ -5,7 +5,7 @@
 | written | is |
 |---|---|
 | `clip` | the embedded model |
-| `minilm` (or any name) | the exported folder MODELS_DIR/name |
+| `minilm` (or any name) | the exported folder MODELS_DIR/name, or what `fetch` brings |
 | `photos=/models/b32` | that folder: exported files by ONNX Runtime, else a checkpoint by torch |
 | `photos=openai/clip-vit-base-patch32` | a checkpoint from the hub, by torch |
 | `photos=torch:SOURCE` | by torch, although exported files are there too |
@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,11 +48,19 @@ class EncoderRegistry:
     Args:
         sources: name → source, as in the table above; a source is never empty.
         threads: that one call of an ONNX encoder may use.
+        fetch: brings a model's folder from elsewhere, by name, when its source is no folder here; None: there is none.
     """
 
-    def __init__(self, sources: Mapping[str, str], *, threads: int = DEFAULT_THREADS) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, str],
+        *,
+        threads: int = DEFAULT_THREADS,
+        fetch: Callable[[str], Path | None] | None = None,
+    ) -> None:
         self._sources = dict(sources)
         self._threads = threads
+        self._fetch = fetch
         self._loaded: dict[str, Encoder] = {}
 
     def names(self) -> list[str]:
@@ -69,13 +77,12 @@ class EncoderRegistry:
         """
         source = self._source(name)
         if name not in self._loaded:
-            self._loaded[name] = _load(name, source, self._threads)
+            self._loaded[name] = _load(name, source, self._folder(name), self._threads)
         return self._loaded[name]
 
     def facts(self, name: str) -> EncoderFacts:
         """Returns what the encoder's files say, without loading weights. Raises as `get` does."""
-        source = self._source(name)
-        folder = find_checkpoint(source.removeprefix(TORCH_PREFIX))
+        source, folder = self._source(name), self._folder(name)
         found = read_manifest(folder) if _is_onnx(source, folder) else read_checkpoint(folder)
         return EncoderFacts(name=name, dimension=found.dimension, modalities=found.modalities(), digest=found.digest)
 
@@ -89,6 +96,11 @@ class EncoderRegistry:
             except ShardlakeError as error:
                 missing[name] = error
         return found, missing
+
+    def _folder(self, name: str) -> Path:
+        source = self._source(name).removeprefix(TORCH_PREFIX)
+        fetched = self._fetch(name) if self._fetch is not None and not Path(source).is_dir() else None
+        return fetched or find_checkpoint(source)
 
     def _source(self, name: str) -> str:
         if name not in self._sources:
@@ -131,8 +143,7 @@ def _is_onnx(source: str, folder: Path) -> bool:
     return not source.startswith(TORCH_PREFIX) and is_exported(folder)
 
 
-def _load(name: str, source: str, threads: int) -> Encoder:
-    folder = find_checkpoint(source.removeprefix(TORCH_PREFIX))
+def _load(name: str, source: str, folder: Path, threads: int) -> Encoder:
     if _is_onnx(source, folder):
         from shardlake.encoders.onnx import OnnxEncoder  # here: a deployment of torch encoders needs no ONNX Runtime
 

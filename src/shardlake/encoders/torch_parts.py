@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from transformers import AutoModel, CLIPModel, PreTrainedModel
@@ -47,9 +47,9 @@ def load_model(cls: type[AutoModel | CLIPModel], folder: str, device: str = "cpu
     Raises:
         ValueError: when the checkpoint lacks weights; transformers itself would put random ones in their place.
     """
-    model: PreTrainedModel
-    model, facts = cls.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    missing = [name for name in facts["missing_keys"] if not name.startswith(UNUSED)]
+    loaded: Any = cls.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    model: PreTrainedModel = loaded[0]
+    missing = [name for name in loaded[1]["missing_keys"] if not name.startswith(UNUSED)]
     if missing:
         raise ValueError(f"the checkpoint lacks {len(missing)} weights, {missing[0]} among them")
     model.eval()  # type: ignore[no-untyped-call]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from shardlake.encoders.minilm import prepare_minilm
 from shardlake.encoders.onnx import OnnxEncoder
 from shardlake.encoders.registry import embedded_folder
-from shardlake.types import Float32Array
 
 ROOT = Path(__file__).resolve().parents[3]
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "transformers", "onnxscript"))
@@ -74,9 +72,3 @@ def tiny_exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
     from shardlake.encoders.export import export
 
     return export(tiny_checkpoint, tmp_path_factory.mktemp("tiny-onnx") / "tiny", described_as="tiny")
-
-
-def cosines(left: Float32Array, right: Float32Array) -> Float32Array:
-    """Returns the cosine of each pair of rows."""
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    return (left * right).sum(axis=1) / lengths

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import cosines
-from media import picture, sample, saved, sound_pictures, text
+from encoder_media import cosines, picture, sample, saved, sound_pictures, text
 
 from shardlake.encoders.onnx import OnnxEncoder
 from shardlake.encoders.registry import EncoderRegistry, embedded_folder

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from media import bad_pictures, png_bomb, sample, saved, sound_pictures, turned
+from encoder_media import bad_pictures, png_bomb, sample, saved, sound_pictures, turned
 from PIL import Image, ImageOps
 
 from shardlake.encoders.images import MAX_ASPECT, TURNS, decode_image, to_pixels

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from encoder_media import bad_pictures, picture, sample, saved, text
 from hypothesis import given
 from hypothesis import strategies as st
-from media import bad_pictures, picture, sample, saved, text
 
 from shardlake import limits
 from shardlake.encoders.inputs import (

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from media import text
+from encoder_media import text
 
 from shardlake.encoders.checkpoint import read_checkpoint
 from shardlake.encoders.manifest import check_files, read_manifest

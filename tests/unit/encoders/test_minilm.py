@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from media import text
+from encoder_media import text
 
 from shardlake.encoders.manifest import read_manifest, sha256
 from shardlake.encoders.minilm import WEIGHTS, WEIGHTS_SHA256, find_minilm, is_prepared, prepare_minilm
@@ -64,7 +64,7 @@ def test_a_damaged_folder_is_not_taken_for_a_prepared_one(minilm_folder: Path, t
 
 
 def test_it_reads_no_pictures(minilm: OnnxEncoder) -> None:
-    from media import picture, sample, saved
+    from encoder_media import picture, sample, saved
 
     with pytest.raises(InvalidInput) as caught:
         minilm.encode([text("a"), picture(saved(sample(), "PNG"))])

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import pytest
+from encode_requests import BUCKET, PICTURE
 
 from functions.encode.server import EncodeServer
 from functions.encode.service import EncodeService
-from shardlake.demo.pictures import generate
 from shardlake.encoders.registry import EncoderRegistry, parse_encoders
 from shardlake.testing.clock import ManualClock
 from shardlake.testing.memory_store import MemoryStore
-from shardlake.types import Float32Array
-
-BUCKET = "lake"
-PICTURE = next(generate(1, seed=4)).png()
 
 
 @pytest.fixture(scope="session")
@@ -62,12 +55,3 @@ def server(service: EncodeService) -> Iterator[EncodeServer]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def base64_picture(data: bytes = PICTURE) -> dict[str, Any]:
-    return {"image": {"base64": base64.b64encode(data).decode()}}
-
-
-def vectors_of(answer: dict[str, Any]) -> Float32Array:
-    flat = np.frombuffer(base64.b64decode(answer["vectors"]), dtype="<f4")
-    return flat.reshape(answer["count"], answer["dimension"]).astype(np.float32)

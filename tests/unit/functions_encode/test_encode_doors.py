@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import BUCKET, base64_picture
+from encode_requests import BUCKET, base64_picture
 
 from functions.encode.doors import respond
 from functions.encode.server import EncodeServer

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from conftest import BUCKET, PICTURE, base64_picture, vectors_of
+from encode_requests import BUCKET, PICTURE, base64_picture, vectors_of
 
 from functions.encode.service import EncodeService
 from shardlake.contracts.encode import DESCRIBE, decode_description, decode_encode_answer, encode_message

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from shardlake.demo.pictures import generate
-from shardlake.types import MediaInput, Modality
+from shardlake.types import Float32Array, MediaInput, Modality
 
 GREY_16 = np.linspace(0, 65_535, 48 * 32).reshape(32, 48).astype(np.uint16)
 
@@ -113,3 +113,9 @@ def bad_pictures() -> dict[str, tuple[bytes, str]]:
 
 def _flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+def cosines(left: Float32Array, right: Float32Array) -> Float32Array:
+    """Returns the cosine of each pair of rows."""
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return (left * right).sum(axis=1) / lengths
