@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from shardlake.catalog.base import Catalog
-from shardlake.errors import NotFound
+from shardlake.errors import Conflict, NotFound, Unavailable
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.limits import MAX_BLOCK_BYTES
@@ -69,12 +69,22 @@ class BuildContext:
         return True
 
     def save(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> Container:
-        """Writes an artefact and returns it."""
+        """Writes an artefact and returns it; where another run of this build was faster, returns what that one made.
+
+        Raises:
+            Unavailable: when the other run has even finished: run this one again, and it finds the commit.
+        """
         sink = BytesIO()
         writer = ContainerWriter(sink, ARTEFACT_KIND)
         for block, array in arrays.items():
             writer.add_array(block, array)
         writer.finish(meta)
         data = sink.getvalue()
-        self.store.put(self.artefact_key(name), data)
+        try:
+            self.store.put_if_absent(self.artefact_key(name), data)
+        except Conflict:
+            standing = self.load(name)
+            if standing is None:
+                raise Unavailable("another run of this build has finished meanwhile", artefact=name) from None
+            return standing
         return Container(data, ARTEFACT_KIND)

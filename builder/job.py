@@ -8,6 +8,7 @@ from __future__ import annotations
 from builder import assign, calibrate, publish, survey, train, write
 from builder.context import BuildContext
 from shardlake.catalog.base import Pointer
+from shardlake.errors import ShardlakeError
 from shardlake.format import locations
 
 
@@ -19,6 +20,24 @@ def run(context: BuildContext) -> Pointer:
         FormatError: when a segment or artefact contradicts the format.
         Unavailable: when the store or the catalog failed for now: run the same build again.
     """
+    try:
+        pointer = _landed(context) or _build(context)
+    except ShardlakeError:
+        # A second run of this build may have finished meanwhile and taken the artefacts away; a reply may be lost.
+        landed = _landed(context)
+        if landed is None:
+            raise
+        pointer = landed
+    _remove_artefacts(context)
+    return pointer
+
+
+def _landed(context: BuildContext) -> Pointer | None:
+    # Killed after its commit, a build must not begin anew: it would commit the same items once more.
+    return next((p for p in context.catalog.versions(context.uid) if p.build_id == context.build_id), None)
+
+
+def _build(context: BuildContext) -> Pointer:
     context.report("survey", 0.0)
     found = survey.survey(context)
     shards = train.shard_count(found, context.schema.target_rows)
@@ -29,9 +48,7 @@ def run(context: BuildContext) -> Pointer:
     curves = calibrate.calibrate(context, found, trained, rows)
     context.report("commit", 0.98)
     key = publish.write_manifest(context, found, trained, rows, curves)
-    pointer = publish.commit(context, found, rows, key)
-    _remove_artefacts(context)
-    return pointer
+    return publish.commit(context, found, rows, key)
 
 
 def _remove_artefacts(context: BuildContext) -> None:
