@@ -7,8 +7,6 @@ import time
 from functools import cache
 from typing import Any, Protocol
 
-from shardlake.rpc.lambda_ import LambdaInvoker
-
 from functions.router.http import respond
 from functions.router.service import Router
 from functions.router.versions import Versions
@@ -16,6 +14,7 @@ from shardlake import limits
 from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
+from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
 
