@@ -210,28 +210,32 @@ class OpenShard:
         if not len(rows):
             return ()
         best = best_rows(scores, search.k)
-        numbers = rows[best].tolist()
+        numbers, kept = rows[best].tolist(), scores[best].tolist()
         entries = self._items(numbers, reader)
-        ranked = sorted(zip(scores[best].tolist(), entries, numbers, strict=True), key=_by_score_then_id)[: search.k]
-        vectors = self._vectors(search, [row for _, _, row in ranked], reader)
-        with_payload = search.attributes
-        return tuple(
-            [
-                LeafHit(entry[0], score, entry[1] if with_payload else b"", vectors.get(row))
-                for score, entry, row in ranked
-            ]
-        )
+        if len(set(kept)) < len(kept):  # only equal scores have an order to settle, and a place to fight for
+            ranked = sorted(zip(kept, entries, numbers, strict=True), key=_by_score_then_id)[: search.k]
+            kept, entries, numbers = map(list, zip(*ranked, strict=True))
+        return self._as_hits(search, kept, entries, numbers, reader)
+
+    def _as_hits(
+        self, search: LeafSearch, scores: list[float], entries: list[tuple[str, bytes]], rows: list[int], reader: Reader
+    ) -> tuple[LeafHit, ...]:
+        if not entries:
+            return ()
+        ids, payloads = zip(*entries, strict=True)
+        if not search.attributes:
+            payloads = (b"",) * len(ids)
+        if not search.vectors or search.space is None:
+            return tuple(map(LeafHit, ids, scores, payloads))
+        vectors = self._vectors(search.space, rows, reader)
+        return tuple(map(LeafHit, ids, scores, payloads, [vectors.get(row) for row in rows]))
 
     def _by_id(self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats) -> LeafAnswer:
         ranks = expect("id_rank", self._array("id_rank", reader), np.uint32, (self.header.rows,))
         rows = np.arange(self.header.rows) if passing is None else np.flatnonzero(passing)
         first = rows[np.argsort(ranks[rows], kind="stable")[: search.k]].tolist()
         entries = self._items(first, reader)
-        vectors = self._vectors(search, first, reader)
-        hits = tuple(
-            LeafHit(id=entry[0], score=0.0, payload=entry[1] if search.attributes else b"", vector=vectors.get(row))
-            for entry, row in zip(entries, first, strict=True)
-        )
+        hits = self._as_hits(search, [0.0] * len(first), entries, first, reader)
         return LeafAnswer(hits=hits, stats=stats, strategy="by-id")
 
     def _items(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
@@ -249,13 +253,11 @@ class OpenShard:
             self._chunks[number] = decode_items(count, extent, data)
             self._other_bytes += len(data)
 
-    def _vectors(self, search: LeafSearch, rows: list[int], reader: Reader) -> dict[int, npt.NDArray[np.float32]]:
-        if not search.vectors or search.space is None:
-            return {}
-        members = self._lists_of(search.space, reader)
+    def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, npt.NDArray[np.float32]]:
+        members = self._lists_of(space, reader)
         found: dict[int, npt.NDArray[np.float32]] = {}
         wanted = sorted({int(members.of_row[row]) for row in rows} - {-1})
-        for number, vectors in self.space(search.space).lists.exact(wanted, reader):
+        for number, vectors in self.space(space).lists.exact(wanted, reader):
             position = {int(row): i for i, row in enumerate(members.rows(number))}
             found.update({row: vectors[position[row]] for row in rows if row in position})
         return found

@@ -38,7 +38,9 @@ class LoadedLists:
         self.space = space
         self.centroids: Float32Array = header.arrays[f"centroids/{space.name}"]
         self.list_rows: Int64Array = header.arrays[f"list_rows/{space.name}"].astype(np.int64)
+        self.rows_of_list: list[int] = self.list_rows.tolist()
         self.loaded = np.zeros(space.lists, bool)
+        self.all_loaded = False
         self.resident_bytes = 0
 
     def rank_lists(self, query: Float32Array, count: int) -> Probe:
@@ -60,6 +62,7 @@ class LoadedLists:
             yield number, decode_list(self.space, rows, self.header.rows, extent, data)
             self.loaded[number] = True
             self.resident_bytes += len(data)
+        self.all_loaded = bool(self.loaded.all())
 
     def exact(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, Float32Array]]:
         """Reads full-precision vectors of lists, in groups of bounded size; yields (number, vectors)."""
@@ -124,7 +127,7 @@ class IvfPqSpace:
         self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
-        if not self.lists.loaded[probe.lists].all():
+        if not (self.lists.all_loaded or self.lists.loaded[probe.lists].all()):
             self.load(probe.lists.tolist(), reader)
         padded = pad(query[None], self._dimension)
         coarse = -probe.scores if self._book.metric is Metric.L2 else probe.scores
@@ -205,4 +208,5 @@ class RowLists:
 def count_scan(stats: LeafStats, lists: LoadedLists, probed: Int64Array) -> None:
     """Adds what scanning lists cost to the counters."""
     stats.lists_probed += len(probed)
-    stats.codes_scanned += int(lists.list_rows[probed].sum())
+    rows = lists.rows_of_list
+    stats.codes_scanned += sum([rows[number] for number in probed.tolist()])

@@ -25,7 +25,7 @@ from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, AttributeType, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
-_TWO_OFFSETS = struct.Struct("<2I")
+_THREE_OFFSETS = struct.Struct("<3I")
 CODEWORDS = 16  # of a sub-quantizer: its codes have 4 bits
 ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
 
@@ -72,17 +72,16 @@ class ListBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemChunk:
-    """Consecutive items, as they lie in the file: id offsets, payload offsets (rows + 1 each, u4), ids, payloads."""
+    """Consecutive items, as in the file: where each id and each payload begins (u4), then id, payload, id, …"""
 
     rows: int
     data: bytes
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        a, b = _TWO_OFFSETS.unpack_from(self.data, 4 * position)
-        c, d = _TWO_OFFSETS.unpack_from(self.data, 4 * (self.rows + 1 + position))
+        start, middle, stop = _THREE_OFFSETS.unpack_from(self.data, 8 * position)
         try:
-            return self.data[a:b].decode(), self.data[c:d]
+            return self.data[start:middle].decode(), self.data[middle:stop]
         except UnicodeDecodeError as exc:
             raise FormatError("an item's id is not UTF-8") from exc
 
@@ -110,10 +109,9 @@ class ShardWriter:
 
     def add_items(self, first_row: int, ids: Sequence[bytes], payloads: Sequence[bytes]) -> None:
         """Writes one chunk of items, rows `first_row` and on."""
-        head = 8 * (len(ids) + 1)
-        offsets = np.cumsum([head, *map(len, ids), *map(len, payloads)]).astype("<u4")
-        table = offsets[: len(ids) + 1].tobytes() + offsets[len(ids) :].tobytes()
-        extent = self._writer.append(b"".join([table, *ids, *payloads]))
+        parts = [part for pair in zip(ids, payloads, strict=True) for part in pair]
+        offsets = np.cumsum([4 * (len(parts) + 1), *map(len, parts)]).astype("<u4")
+        extent = self._writer.append(b"".join([offsets.tobytes(), *parts]))
         self._chunks.append((*extent, first_row))
 
     def add_column(self, name: str, column: Column) -> None:
@@ -322,7 +320,7 @@ def decode_exact(space: ShardSpace, rows: int, extent: Extent, data: bytes) -> F
 def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     """Returns a chunk of `rows` items after its checksum. Raises FormatError."""
     verify(data, extent.checksum, "items")
-    head = 8 * (rows + 1)
+    head = 4 * (2 * rows + 1)
     offsets = np.frombuffer(data[:head], "<u4") if len(data) >= head else np.zeros(1, "<u4")
     if offsets[0] != head or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
         raise FormatError("a chunk of items contradicts its offsets")
