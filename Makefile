@@ -54,11 +54,16 @@ infra: setup  ## cfn-lint
 pytest: setup  ## all tests, slowest named
 	$(PY) -m pytest --durations=20 $(ARGS)
 
-bench: setup  ## the benchmarks (see benchmarks/README.md)
-	$(PY) -m benchmarks.run $(ARGS)
+bench: setup  ## the benchmarks, one after the other; none asserts on time
+	$(PY) -m benchmarks.leaf
+	$(PY) -m benchmarks.ingest
+	$(PY) -m benchmarks.fan_out
+	$(PY) -m benchmarks.local_cloud
 
 docs: setup  ## writes the generated pages of docs/ again
-	$(PY) -m docs.generate
+	$(PY) -m shardlake.contracts.openapi > docs/openapi.json
+	$(PY) -m shardlake.cli.reference > docs/cli.md
+	$(PY) docs/make_limits.py > docs/limits.md
 
 ##@ Ship it
 layers: setup  ## builds the Lambda layers into build/layers (ARGS="--architecture x86_64")

@@ -286,3 +286,23 @@ def test_a_record_that_cannot_be_read_is_a_fresh_start(tmp_path: Path) -> None:
 
     assert folder.read().pid == 0
     assert not folder.is_served()
+
+
+def test_a_rest_api_routes_as_the_http_api_does(code: Path, data_dir: Path) -> None:
+    cloud = up(data_dir, 0, code_path=code, parameters={"ApiKind": "RestApi"}, wait_for_api=False)
+    base = f"{cloud.url}/restapis/{cloud.outputs['ApiId']}/live/_user_request_"
+
+    for path in ("/", "/v1/health", "/v1/collections", "/v1/collections/a/items", "/v1/collections/a/search", "/no"):
+        assert get(base + path)["name"] == "shardlake-api"
+    assert get(f"{base}/v1/collections/a/search", b"{}")["name"] == "shardlake-router"
+    assert get(f"{base}/v1/collections/a/search:batch", b"{}")["name"] == "shardlake-router"
+
+
+def test_the_emulator_still_has_what_the_launcher_leans_on() -> None:
+    from ministack import app
+    from ministack.services import s3
+
+    assert callable(app._build_persistence_save_dict)
+    assert callable(app.save_all)
+    assert callable(s3._read_body)
+    assert callable(s3._object_disk_path)
