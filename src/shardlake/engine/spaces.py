@@ -53,15 +53,28 @@ class LoadedLists:
         """Returns the lists of those numbers."""
         return Probe(numbers, coarse_scores(query, self.centroids[numbers], self.space.metric))
 
+    def reaching(self, query: Float32Array, probe: Probe, rows: int) -> Probe:
+        """Returns the probe, with the next nearest lists behind it where its lists hold fewer than `rows` rows."""
+        missing = rows - int(self.list_rows[probe.lists].sum())
+        if missing <= 0:
+            return probe
+        ranked = self.rank_lists(query, self.space.lists).lists
+        others = ranked[~np.isin(ranked, probe.lists)]
+        enough = int(np.searchsorted(np.cumsum(self.list_rows[others]), missing)) + 1
+        return self.probe(query, np.concatenate([probe.lists, others[:enough]]))
+
     def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
-        """Reads the lists that are not loaded yet, in one round; yields (number, block)."""
+        """Reads the lists that are not loaded yet, in one round; yields (number, block). Who takes one says `keep`."""
         missing = [number for number in lists if not self.loaded[number]]
         extents = [self.header.list_extent(self.space.name, number) for number in missing]
         for number, extent, data in zip(missing, extents, reader.extents(extents), strict=True):
             rows = int(self.list_rows[number])
             yield number, decode_list(self.space, rows, self.header.rows, extent, data)
-            self.loaded[number] = True
-            self.resident_bytes += len(data)
+
+    def keep(self, number: int, size_bytes: int) -> None:
+        """Counts a list as loaded: everything that a search needs of it is in memory."""
+        self.loaded[number] = True
+        self.resident_bytes += size_bytes
         self.all_loaded = bool(self.loaded.all())
 
     def exact(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, Float32Array]]:
@@ -122,6 +135,7 @@ class IvfPqSpace:
             self._refine[block.rows] = block.refine
             self._scales[block.rows] = block.scales
             self._index.load_list(number, block.rows.astype(np.int64), block.packed)
+            self.lists.keep(number, block.bytes)
 
     def scan(
         self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
@@ -151,11 +165,10 @@ class FlatSpace:
 
     def load(self, lists: Sequence[int], reader: Reader) -> None:
         """Makes lists scannable."""
-        blocks = list(self.lists.blocks(lists, reader))
-        by_number = {number: block.rows for number, block in blocks}
-        for number, vectors in self.lists.exact(list(by_number), reader):
-            self._vectors[by_number[number]] = vectors
-            self.lists.resident_bytes += vectors.nbytes
+        rows = {number: block.rows for number, block in self.lists.blocks(lists, reader)}
+        for number, vectors in self.lists.exact(list(rows), reader):
+            self._vectors[rows[number]] = vectors
+            self.lists.keep(number, vectors.nbytes + rows[number].nbytes)
 
     def scan(
         self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader

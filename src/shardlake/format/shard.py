@@ -69,6 +69,11 @@ class ListBlock:
     packed: ByteArray
     refine: npt.NDArray[np.int8]
 
+    @property
+    def bytes(self) -> int:
+        """The size of the block in the file."""
+        return self.rows.nbytes + self.scales.nbytes + self.packed.nbytes + self.refine.nbytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemChunk:
