@@ -70,9 +70,31 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
     if asked.filter is None and not scan.exact:
         centroids = versions.centroids(version, space, deadline)
-        probes = nearest_lists(coarse_scores(query, centroids, space.metric), scan.nprobe)
+        scores = coarse_scores(query, centroids, space.metric)
+        probes = _reaching(nearest_lists(scores, scan.nprobe), scores, asked.request.k, space.name, wanted)
     leaves = _leaves(asked, query, scan, probes, wanted)
     return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space)
+
+
+def _reaching(probes: Int64Array, scores: Float32Array, k: int, space: str, shards: list[ShardRow]) -> Int64Array:
+    """Returns the probes, with the nearest list of further shards where those probed have fewer than k rows.
+
+    A leaf probes on by itself until it has k rows; a shard that no probe names would never be asked.
+    """
+    ranges = {row.shard_id: row.lists[space] for row in shards}
+    probed = {shard for shard, (first, stop) in ranges.items() if ((probes >= first) & (probes < stop)).any()}
+    missing = k - sum(row.rows for row in shards if row.shard_id in probed)
+    if missing <= 0:
+        return probes
+    others = [row for row in shards if row.shard_id not in probed and ranges[row.shard_id][0] < ranges[row.shard_id][1]]
+    nearest = [ranges[row.shard_id][0] + int(scores[slice(*ranges[row.shard_id])].argmax()) for row in others]
+    further: list[int] = []
+    for _, number, rows in sorted(zip(-scores[nearest], nearest, (row.rows for row in others), strict=True)):
+        if missing <= 0:
+            break
+        further.append(number)
+        missing -= rows
+    return np.concatenate([probes, np.asarray(further, np.int64)])
 
 
 def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:

@@ -159,17 +159,20 @@ class OpenShard:
 
     def _lists_to_probe(self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader) -> Probe:
         assert search.query is not None
-        if passing is None and search.lists is not None:
-            return space.lists.probe(search.query, np.asarray(search.lists, np.int64))
         if passing is None:
-            return space.lists.rank_lists(search.query, search.nprobe)
+            asked = (
+                space.lists.rank_lists(search.query, search.nprobe)
+                if search.lists is None
+                else space.lists.probe(search.query, np.asarray(search.lists, np.int64))
+            )
+            return space.lists.reaching(search.query, asked, search.k)
         # The thinner the filter, the more lists: as many passing rows as an unfiltered probe would look at.
         lists = self._lists_of(space.lists.space.name, reader)
         counts = lists.passing_per_list(passing, space.lists.space.lists)
         ranked = space.lists.rank_lists(search.query, space.lists.space.lists)
         has_any = counts[ranked.lists] > 0
         ranked = Probe(ranked.lists[has_any], ranked.scores[has_any])
-        wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * search.candidates)
+        wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * max(search.candidates, search.k))
         enough = int(np.searchsorted(np.cumsum(counts[ranked.lists]), wanted)) + 1
         return Probe(ranked.lists[:enough], ranked.scores[:enough])
 
