@@ -18,7 +18,7 @@ from shardlake.core.ivf_pq import BITS, Codebook, faiss_metric
 from shardlake.core.vectors import SUBVECTOR, pad, padded_dimension
 from shardlake.types import Float32Array, Int64Array, Metric
 
-MIN_ROWS_FOR_CODES = 1_000  # below, 16 codewords a sub-quantizer cannot be learned, and an exact scan is as fast
+MIN_ROWS_FOR_CODES = 640  # below, 16 codewords a sub-quantizer cannot be learned (faiss asks for 39 points each)
 ROWS_PER_CENTROID = 64  # of the sample; faiss warns below 39
 MAX_SAMPLE_ROWS = 262_144
 KMEANS_ITERATIONS = 10
