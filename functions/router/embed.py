@@ -10,7 +10,7 @@ from functions.router.request import Asked
 from shardlake.contracts.encode import decode_encode_answer, encode_message
 from shardlake.core.vectors import prepare
 from shardlake.deadline import Deadline
-from shardlake.errors import ShardlakeError
+from shardlake.errors import FormatError, ShardlakeError
 from shardlake.rpc.base import Invoker
 from shardlake.types import Float32Array, Metric
 
@@ -50,7 +50,7 @@ def _encode(  # noqa: PLR0917  # private: one caller
         answer = invoker.invoke(
             function, encode_message(encoder, inputs, timeout_ms=allowed.remaining_ms()), deadline=deadline
         )
-        found = decode_encode_answer(answer, count=len(places)).vectors
+        found = _fitting(decode_encode_answer(answer, count=len(places)).vectors, asked[places[0][0]])
     except ShardlakeError as error:
         # One bad picture fails the whole call; the searches of the others are asked again without it.
         culprit = error.context.get("index")
@@ -61,6 +61,12 @@ def _encode(  # noqa: PLR0917  # private: one caller
             _encode(encoder, rest, asked, call, vectors, failed)
         return
     vectors.update(zip(places, found, strict=True))
+
+
+def _fitting(vectors: Float32Array, search: Asked) -> Float32Array:
+    if search.space is None or vectors.shape[1] != search.space.dimension:
+        raise FormatError("the encode function answered vectors of another dimension than the space has")
+    return vectors
 
 
 def _fused(number: int, search: Asked, vectors: Mapping[tuple[int, str], Float32Array]) -> Float32Array | None:
@@ -75,6 +81,8 @@ def _fused(number: int, search: Asked, vectors: Mapping[tuple[int, str], Float32
         return np.asarray(prepare(vector[None], space.metric)[0])
     # Each kind counts by its direction: a long vector must not outweigh the others.
     rows = prepare(np.stack(list(kinds.values())), Metric.COSINE)
-    weights = np.asarray([search.weights[kind] for kind in kinds], np.float32)
+    weights = np.asarray([search.weights[kind] for kind in kinds], np.float64)
+    # By the largest first: the sum of huge weights is no number, and tiny ones are none in float32.
+    weights /= weights.max()
     fused = (weights / weights.sum()) @ rows
     return np.asarray(prepare(fused[None].astype(np.float32), space.metric)[0])

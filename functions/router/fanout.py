@@ -10,7 +10,7 @@ import orjson
 
 from functions.router.plan import Plan
 from shardlake.catalog.base import ShardRow
-from shardlake.contracts.shard import LeafRequest, ShardRef, encode_request
+from shardlake.contracts.shard import LeafRequest, ShardRef, encode_request, is_answer
 from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, FormatError, ShardlakeError, Unavailable, from_body
 from shardlake.rpc.base import Invoker
@@ -97,9 +97,17 @@ def _take(gathered: Gathered, shard: int, numbers: Sequence[int], reply: bytes |
         gathered.answers.update({(number, shard): body for number in numbers})
         return
     gathered.cold_starts += bool(body.get("cold_start"))
-    gathered.gb_seconds += float(body.get("gb_seconds", 0.0))
+    cost = body.get("gb_seconds")
+    gathered.gb_seconds += cost if isinstance(cost, int | float) else 0.0
     for number, answer in zip(numbers, body["answers"], strict=True):
-        gathered.answers[number, shard] = from_body(answer) if "error" in answer else answer
+        gathered.answers[number, shard] = _told(answer)
+
+
+def _told(answer: object) -> Told:
+    if isinstance(answer, dict) and "error" in answer:
+        return from_body(answer)
+    # One leaf that answers nonsense, of another release perhaps, must not cost the answers of the others.
+    return answer if is_answer(answer) else FormatError("a shard answered a search with something else than hits")
 
 
 def _body(reply: bytes, count: int) -> dict[str, Any] | ShardlakeError:
@@ -109,8 +117,11 @@ def _body(reply: bytes, count: int) -> dict[str, Any] | ShardlakeError:
         body = orjson.loads(body) if isinstance(body, str) else body
     except orjson.JSONDecodeError:
         return Unavailable("a shard answered no JSON", kind=ErrorKind.FUNCTION_UNAVAILABLE)
+    if not isinstance(body, dict):
+        return FormatError("a shard answered no JSON object")
     if "error" in body:
         return from_body(body)
-    if len(body.get("answers", ())) != count:
+    answers = body.get("answers")
+    if not isinstance(answers, list) or len(answers) != count:
         return FormatError("a shard answered another number of searches than it was asked")
-    return dict(body)
+    return body

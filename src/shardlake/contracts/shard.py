@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import orjson
@@ -184,3 +184,21 @@ def _answer_body(answer: LeafAnswer) -> dict[str, Any]:
 def _hit_body(hit: LeafHit) -> list[Any]:
     payload = orjson.Fragment(hit.payload) if hit.payload else None
     return [hit.id, hit.score, payload, None if hit.vector is None else encode_vector(hit.vector)]
+
+
+def is_answer(raw: object) -> TypeGuard[dict[str, Any]]:
+    """Returns whether a parsed answer has the wire form of `encode_reply`, an error's excepted."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("strategy"), str):
+        return False
+    hits, stats = raw.get("hits"), raw.get("stats")
+    has_stats = isinstance(stats, dict) and all(isinstance(stats.get(spec.name), int) for spec in fields(LeafStats))
+    return has_stats and isinstance(hits, list) and all(map(_is_hit, hits))
+
+
+def _is_hit(raw: object) -> bool:
+    if not isinstance(raw, list) or len(raw) != len(LeafHit._fields):
+        return False
+    hit_id, score, payload, vector = raw
+    is_scored = isinstance(hit_id, str) and isinstance(score, float | int)
+    has_payload = payload is None or (isinstance(payload, dict) and "attributes" in payload)
+    return is_scored and has_payload and isinstance(vector, str | None)
