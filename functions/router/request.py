@@ -17,8 +17,6 @@ from shardlake.errors import ErrorKind, InvalidInput, NotImplementedYet
 from shardlake.query.filter import Node, parse
 from shardlake.types import CollectionSchema, Float32Array, Modality, SpaceSpec
 
-MAX_ABSOLUTE = 1e18  # of a component: beyond, squares leave float32
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -124,7 +122,7 @@ def _vector(query: SearchQuery, space: SpaceSpec) -> Float32Array | None:
             kind=ErrorKind.INVALID_VECTOR_DIMENSION,
             at=f"query.vector.{space.name}",
         )
-    if not all(abs(value) <= MAX_ABSOLUTE for value in values):
+    if not all(abs(value) <= limits.MAX_COMPONENT for value in values):
         raise InvalidInput("the vector has a component that is not finite or too large", kind=ErrorKind.INVALID_VECTOR)
     return np.asarray(values, np.float32)
 

@@ -28,6 +28,7 @@ MAX_ATTRIBUTES_BYTES = 64 * 1024  # one item's attributes as JSON
 MAX_KEYWORD_BYTES = 1_024
 MAX_KEYWORD_VALUES = 1_000  # values of one multi attribute of one item
 MAX_DIMENSION = 4_096
+MAX_COMPONENT = 1e15  # magnitude of a vector's component for dot and l2: sums of squares must stay within float32
 MAX_JSON_DEPTH = 32
 
 MAX_FILTER_DEPTH = 16

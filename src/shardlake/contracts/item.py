@@ -196,8 +196,9 @@ def parse_vector(values: list[float], space: SpaceSpec, *, at: str) -> Float32Ar
     with np.errstate(over="ignore"):
         vector = np.array(values, dtype=np.float32)
     if space.metric is not Metric.COSINE:
-        if not np.isfinite(vector).all():
-            raise InvalidInput(f"{at}: a value does not fit float32", kind=ErrorKind.INVALID_VECTOR, at=at)
+        # Beyond, the score of a hit would be no number. A value that does not fit float32 is larger too.
+        if not (np.abs(vector) <= limits.MAX_COMPONENT).all():
+            raise InvalidInput(f"{at}: a value is not finite or too large", kind=ErrorKind.INVALID_VECTOR, at=at)
         return vector
     return unit(vector, at=at)
 
