@@ -78,7 +78,7 @@ def choose_space(query: SearchQuery, schema: CollectionSchema, encoders: dict[st
         NotImplementedYet: when several spaces could answer and none is named: fusion across spaces is not served.
     """
     kinds = set(query.kinds())
-    if not kinds and query.vector is None:
+    if not kinds and not query.vector:
         raise InvalidInput("query: give text, image or vector", at="query")
     named = list(query.vector or query.spaces or [])
     if named:
