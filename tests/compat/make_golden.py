@@ -1,0 +1,116 @@
+"""Writes the golden files of the present format: python -m tests.compat.make_golden.
+
+Run it once a format version; never over files of a version that was released. A person reviews the difference.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from shardlake.core.calibration import CurvePoint
+from shardlake.format.container import FORMAT_VERSION
+from shardlake.format.manifest import (
+    Manifest,
+    ManifestSpace,
+    decode_manifest,
+    decode_routing,
+    encode_manifest,
+    encode_routing,
+)
+from shardlake.format.segment import SegmentItem, decode_segment, encode_segment
+from shardlake.types import IndexType, Metric, SpaceSpec
+from tests import tiny_shard
+
+FOLDER = Path(__file__).parent / "golden"
+SHARD_FILTERS = tuple(tiny_shard.FILTERS)
+
+
+def read_shard(data: bytes, tail_offset: int) -> dict[str, Any]:
+    """Returns all that searches find in a shard."""
+    return {"tail_offset": tail_offset, "answers": tiny_shard.everything(data, tail_offset, SHARD_FILTERS)}
+
+
+def read_segment(data: bytes) -> dict[str, Any]:
+    """Returns all that is in a segment."""
+    found = decode_segment(data)
+    cuts = found.payload_offsets.tolist()
+    payloads = [bytes(found.payload[a:b]).decode() for a, b in pairwise(cuts)]
+    spaces = {name: [v.rows.tolist(), v.vectors.tolist()] for name, v in found.spaces.items()}
+    return {"ids": found.ids, "payloads": payloads, "spaces": spaces}
+
+
+def read_routing(data: bytes) -> dict[str, Any]:
+    """Returns all that is in a routing file."""
+    return {"centroids": decode_routing(data).tolist()}
+
+
+def read_manifest(data: bytes) -> dict[str, Any]:
+    """Returns all that is in a manifest."""
+    manifest = decode_manifest(data)
+    spaces = [
+        {
+            **{name: getattr(space, name) for name in ManifestSpace.__slots__ if name != "curve"},
+            "curve": [{name: getattr(point, name) for name in CurvePoint.__slots__} for point in space.curve],
+        }
+        for space in manifest.spaces
+    ]
+    found = {name: getattr(manifest, name) for name in Manifest.__slots__ if name != "spaces"} | {"spaces": spaces}
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(found))
+    return plain
+
+
+def main() -> None:
+    """Writes a file of each kind, and beside it what reading it gives."""
+    FOLDER.mkdir(exist_ok=True)
+    shard, tail_offset = tiny_shard.write()
+    segment = encode_segment(
+        [
+            SegmentItem(id="a", payload=b'{"id":"a","attributes":{"x":1}}', vectors={"v": np.array([1, 2, 3], "f4")}),
+            SegmentItem(id="käse", payload='{"id":"käse","attributes":{}}'.encode(), vectors={}),
+        ],
+        [SpaceSpec(name="v", dimension=3)],
+    )
+    point = CurvePoint(k=10, nprobe=4, candidates_per_hit=8, recall=0.97, recall_low=0.96)
+    space = ManifestSpace(
+        name="v",
+        dimension=3,
+        metric=Metric.COSINE,
+        index=IndexType.IVF_PQ,
+        lists=2,
+        rows=2,
+        routing_key="data/u/versions/000001-00/v.router",
+        curve=(point,),
+    )
+    manifest = Manifest(
+        collection="films",
+        uid="u",
+        version="000001-00",
+        parent=None,
+        build_id="b",
+        created_at="2026-11-23T00:00:00Z",
+        body='{"spaces":{"v":{"dimension":3}}}',
+        rows=2,
+        segments=("s",),
+        shards=("data/u/versions/000001-00/00000.shard",),
+        spaces=(space,),
+    )
+    routing = encode_routing(np.array([[1, 0, 0], [0, 0.5, 0.25]], np.float32))
+    _write("shard", shard, read_shard(shard, tail_offset))
+    _write("segment", segment, read_segment(segment))
+    _write("router", routing, read_routing(routing))
+    _write("manifest.json", encode_manifest(manifest), read_manifest(encode_manifest(manifest)))
+
+
+def _write(kind: str, data: bytes, expected: dict[str, Any]) -> None:
+    (FOLDER / f"v{FORMAT_VERSION}.{kind}").write_bytes(data)
+    text = orjson.dumps(expected, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    (FOLDER / f"v{FORMAT_VERSION}.{kind}.expected.json").write_bytes(text + b"\n")
+
+
+if __name__ == "__main__":
+    main()
