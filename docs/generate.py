@@ -1,0 +1,96 @@
+"""Writes the generated pages again: `python -m docs.generate`; with --check it only says which of them are stale.
+
+Figures in the README come from benchmarks/results and the model's own record, so none is typed by hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- figures: written by docs/generate.py -->\n", "<!-- /figures -->"
+
+
+def readme() -> str:
+    """Returns the README with its table of figures."""
+    text = (ROOT / "README.md").read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}{figures()}{END}{after}"
+
+
+def figures() -> str:
+    """Returns the table of measured figures."""
+    leaf, cloud, demo = (_result(name) for name in ("leaf-200000", "local-cloud-200000", "demo"))
+    machine = cloud["machine"]
+    rows = [
+        ("recall@10 at the default, 200,000 × 256, 4 shards, over HTTP", f"{cloud['recall_default']:.3f}", cloud),
+        ("the same at `recall: 1`", f"{cloud['recall_exact']:.3f}", cloud),
+        (
+            "one shard of 200,000 rows in process, against bare faiss with the same codes",
+            f"{leaf['ours_ms_p50']:.3f} ms : {leaf['bare_ms_p50']:.3f} ms = {leaf['ratio']:.2f}",
+            leaf,
+        ),
+        (
+            "a warm search over HTTP, against a route that calls four null functions",
+            f"{cloud['search_ms_p50']:.1f} ms : {cloud['null_ms_p50']:.1f} ms = {cloud['ratio_p50']:.2f}",
+            cloud,
+        ),
+        (
+            "the same with a filter that all rows pass, which asks all four shards",
+            f"{cloud['all_shards_ms_p50']:.1f} ms = {cloud['all_shards_ratio_p50']:.2f} ×",
+            cloud,
+        ),
+        ("taken in by parquet files, items with vectors", f"{cloud['ingest_items_per_s']:,.0f} a second", cloud),
+        ("built, 200,000 × 256", f"{cloud['build_s']:.0f} s", cloud),
+        (
+            "`make demo`, first and second time, after the download",
+            f"{demo['first_s']:.0f} s, {demo['second_s']:.0f} s",
+            demo,
+        ),
+    ]
+    head = (
+        f"Measured {machine['date']} on {machine['cores']} cores ({machine['processor']}), the local cloud on the same "
+        "machine; medians. Raw results are in `benchmarks/results`.\n\n| what | figure | command |\n|---|---|---|\n"
+    )
+    return head + "".join(f"| {what} | {figure} | `{result['command']}` |\n" for what, figure, result in rows)
+
+
+def pages() -> dict[Path, Callable[[], str]]:
+    """Returns what writes each generated page."""
+    from docs import make_limits
+    from shardlake.cli import reference
+    from shardlake.contracts import openapi
+
+    return {
+        ROOT / "README.md": readme,
+        ROOT / "docs/limits.md": make_limits.page,
+        ROOT / "docs/cli.md": reference.reference,
+        ROOT / "docs/openapi.json": openapi.text,
+    }
+
+
+def main() -> int:
+    """Writes, or checks."""
+    stale = [path for path, make in pages().items() if path.read_text() != make()]
+    if "--check" not in sys.argv:
+        for path, make in pages().items():
+            path.write_text(make())
+    for path in stale:
+        print(f"{'stale' if '--check' in sys.argv else 'written'}: {path.relative_to(ROOT)}")
+    return int(bool(stale) and "--check" in sys.argv)
+
+
+def _result(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = orjson.loads((RESULTS / f"{name}.json").read_bytes())
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
