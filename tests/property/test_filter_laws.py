@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from shardlake.format.columns import decode_column
 from shardlake.format.container import Container, ContainerWriter
-from shardlake.format.shard import ShardHeader, ShardWriter
+from shardlake.format.shard import ShardWriter
+from shardlake.format.shard_header import ShardHeader
 from shardlake.query.columns import Column, build_column, can_match, concatenate, evaluate
 from shardlake.query.filter import attributes_of, parse
 from shardlake.types import CollectionSchema

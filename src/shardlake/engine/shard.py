@@ -16,16 +16,8 @@ from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, Probe, Row
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
 from shardlake.format.container import decode_block, expect, parse_tail
-from shardlake.format.shard import (
-    SHARD_KIND,
-    Extent,
-    ItemChunk,
-    ShardHeader,
-    decode_items,
-    decode_row_lists,
-    items_first_rows,
-    read_header,
-)
+from shardlake.format.shard import SHARD_KIND, Extent, ItemChunk, decode_items
+from shardlake.format.shard_header import ShardHeader, decode_row_lists, items_first_rows, read_header
 from shardlake.query.columns import Column, evaluate
 from shardlake.query.filter import attributes_of
 from shardlake.types import BoolArray, IndexType, Int64Array

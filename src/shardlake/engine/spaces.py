@@ -13,7 +13,8 @@ from shardlake.contracts.shard import LeafStats
 from shardlake.core.ivf_pq import Codebook, IvfPq, selector
 from shardlake.core.vectors import coarse_scores, nearest_lists, pad, padded_dimension, score_exact, score_quantized
 from shardlake.engine.reading import Reader
-from shardlake.format.shard import ListBlock, ShardHeader, ShardSpace, decode_exact, decode_list
+from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
+from shardlake.format.shard_header import ShardHeader
 from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
 
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from shardlake.errors import FormatError
 from shardlake.format.container import expect
-from shardlake.format.shard import ShardHeader
+from shardlake.format.shard_header import ShardHeader
 from shardlake.query.columns import NUMBERS, Column, KeywordColumn, NumberColumn, PresenceColumn
 from shardlake.types import AttributeType
 

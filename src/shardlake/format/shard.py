@@ -17,16 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from shardlake.core.fast_scan import packed_bytes
-from shardlake.core.vectors import SUBVECTOR, padded_dimension
 from shardlake.errors import FormatError
-from shardlake.format.container import ContainerWriter, Directory, decode_block, expect, verify
-from shardlake.limits import MAX_BLOCK_BYTES, MAX_DIMENSION, MAX_LISTS_PER_SHARD, MAX_ROWS_PER_SHARD
+from shardlake.format.container import ContainerWriter, verify
 from shardlake.query.columns import Column, KeywordColumn, NumberColumn
-from shardlake.types import AttributeSpec, AttributeType, ByteArray, Float32Array, IndexType, Metric
+from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
 _THREE_OFFSETS = struct.Struct("<3I")
-CODEWORDS = 16  # of a sub-quantizer: its codes have 4 bits
 ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
 
 
@@ -164,129 +161,6 @@ def _table(rows: Sequence[tuple[int, ...]], columns: int) -> npt.NDArray[np.uint
     return np.asarray(rows, np.uint64).reshape(-1, columns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardHeader:
-    """The opened head of a shard: everything its tail says."""
-
-    rows: int
-    spaces: dict[str, ShardSpace]
-    attributes: dict[str, AttributeSpec]
-    directory: Directory
-    arrays: dict[str, npt.NDArray[Any]]
-
-    def list_extent(self, space: str, number: int) -> Extent:
-        """Returns where a list block lies."""
-        return _extent(self.arrays[f"lists/{space}"][number])
-
-    def exact_extent(self, space: str, number: int) -> Extent:
-        """Returns where the full-precision vectors of a list lie."""
-        return _extent(self.arrays[f"exact/{space}"][number])
-
-    def item_extent(self, chunk: int) -> Extent:
-        """Returns where a chunk of items lies."""
-        return _extent(self.arrays["items"][chunk])
-
-
-def _extent(row: npt.NDArray[np.uint64]) -> Extent:
-    offset, size, checksum = row[:3].tolist()
-    if size > MAX_BLOCK_BYTES:
-        raise FormatError("a block is larger than any this format writes", bytes=size)
-    return Extent(offset=offset, bytes=size, checksum=checksum)
-
-
-def read_header(directory: Directory, tail: bytes, tail_offset: int) -> ShardHeader:
-    """Returns the header in a shard's tail. Raises FormatError when its parts contradict each other.
-
-    Args:
-        directory: parsed from the same tail.
-        tail: the bytes from `tail_offset` to the end of the file.
-        tail_offset: where they begin in the file.
-    """
-    rows, spaces, specs = _meta(directory.meta)
-    # Each row has two offsets among the items, so that a small file cannot claim many.
-    if not 0 <= rows <= min(MAX_ROWS_PER_SHARD, tail_offset // 8):
-        raise FormatError("the shard has more rows than any this format writes", rows=rows)
-    arrays = {
-        name: decode_block(name, block, tail[block.offset - tail_offset :][: block.bytes])
-        for name, block in directory.blocks.items()
-        if block.offset >= tail_offset
-    }
-    header = ShardHeader(rows=rows, spaces=spaces, attributes=specs, directory=directory, arrays=arrays)
-    for number, space in enumerate(spaces.values()):
-        _check_space(header, space)
-        if (f"row_lists/{space.name}" in directory.blocks) != (number > 0):
-            raise FormatError("every space but the first needs its row lists", space=space.name)
-    _check_items(header)
-    return header
-
-
-def _meta(meta: dict[str, Any]) -> tuple[int, dict[str, ShardSpace], dict[str, AttributeSpec]]:
-    try:
-        spaces = [_space(raw) for raw in meta["spaces"]]
-        specs = [
-            AttributeSpec(name=a["name"], type=AttributeType(a["type"]), multi=a["multi"]) for a in meta["attributes"]
-        ]
-        named = {space.name: space for space in spaces}, {spec.name: spec for spec in specs}
-        rows = meta["rows"]
-    except (KeyError, TypeError, ValueError) as exc:
-        raise FormatError("the shard's meta object is not what the format says") from exc
-    texts = [*named[0], *named[1]]
-    numbers = [rows, *(n for space in spaces for n in (space.dimension, space.lists, space.code_bytes))]
-    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
-        raise FormatError("the shard's meta object has values of another type than the format says")
-    return rows, *named
-
-
-def _space(raw: dict[str, Any]) -> ShardSpace:
-    return ShardSpace(**{**raw, "metric": Metric(raw["metric"]), "index": IndexType(raw["index"])})
-
-
-def _check_space(header: ShardHeader, space: ShardSpace) -> None:
-    name, lists, dimension = space.name, space.lists, space.dimension
-    if not (0 <= lists <= MAX_LISTS_PER_SHARD and 1 <= dimension <= MAX_DIMENSION):
-        raise FormatError("the shard's meta object is out of bounds", space=name)
-    padded = padded_dimension(dimension)
-    # Two codes a byte. What is read below these sizes is read by faiss, which checks none of them.
-    code_bytes = {IndexType.IVF_PQ: padded // SUBVECTOR // 2, IndexType.FLAT: 0}
-    if space.code_bytes != code_bytes.get(space.index):
-        raise FormatError("the shard's codes have another size than its dimension needs", space=name)
-    _expect(header, f"lists/{name}", np.uint64, (lists, 3))
-    _expect(header, f"exact/{name}", np.uint64, (lists, 3))
-    _expect(header, f"centroids/{name}", np.float32, (lists, dimension))
-    list_rows = _expect(header, f"list_rows/{name}", np.uint32, (lists,))
-    if int(list_rows.sum(dtype=np.uint64)) > header.rows:
-        raise FormatError("the shard's lists have more rows than the shard", space=name)
-    if space.code_bytes:
-        _expect(header, f"codewords/{name}", np.float32, (padded // SUBVECTOR, CODEWORDS, SUBVECTOR))
-
-
-def _check_items(header: ShardHeader) -> None:
-    firsts = _expect(header, "items", np.uint64, (None, 4))[:, 3].tolist()
-    ends = [*firsts, header.rows]
-    if ends[0] != 0 or any(a >= b for a, b in pairwise(ends)):
-        raise FormatError("the shard's items are not in order", block="items")
-
-
-def _expect(header: ShardHeader, name: str, dtype: npt.DTypeLike, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-    array = header.arrays.get(name)
-    if array is None:
-        raise FormatError(f"the shard's tail has no block {name}", block=name)
-    return expect(name, array, dtype, shape)
-
-
-def decode_row_lists(header: ShardHeader, space: str, array: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Returns `row_lists/{space}`: (rows,) int32, -1 where the row has no vector. Raises FormatError.
-
-    Cost: one pass over the rows; what a search finds of a list rests on both tables saying the same.
-    """
-    of_row = expect(f"row_lists/{space}", array, np.int32, (header.rows,))
-    counts = header.arrays[f"list_rows/{space}"]
-    bounded = not len(of_row) or (of_row.min() >= -1 and of_row.max() < len(counts))
-    if not bounded or (np.bincount(of_row[of_row >= 0], minlength=len(counts)) != counts).any():
-        raise FormatError("a space's row lists contradict its lists", space=space)
-    return of_row
-
-
 def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, data: bytes) -> ListBlock:
     """Returns a list block after its checksum. Raises FormatError.
 
@@ -330,9 +204,3 @@ def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     if offsets[0] != head or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
         raise FormatError("a chunk of items contradicts its offsets")
     return ItemChunk(rows=rows, data=data)
-
-
-def items_first_rows(header: ShardHeader) -> list[int]:
-    """Returns the first row of each chunk, and the number of rows behind them."""
-    firsts: list[int] = header.arrays["items"][:, 3].tolist()
-    return [*firsts, header.rows]
