@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
-from shardlake.catalog.base import CollectionRow
-from shardlake.testing import CorruptStore, FlakyCatalog, FlakyStore, ManualClock, MissingStore
+from shardlake.testing import CorruptStore, FlakyCatalog, FlakyStore, ManualClock, MissingStore, WrappedCatalog
 from tests.flow.search_lake import DIMENSION, QUERY, ROWS, fresh, laws, nearest, rows_of
 from tests.lake import Lake, by_shard, unit_rows
 
@@ -306,8 +306,7 @@ def test_one_encoder_s_failure_leaves_the_searches_by_vector_alone(lake: Lake) -
 
 
 def test_a_catalog_that_is_down_is_said_to_be_so(lake: Lake) -> None:
-    router = lake.router()
-    object.__setattr__(router, "catalog", FlakyCatalog(lake.catalog))
+    router = replace(lake.router(), catalog=FlakyCatalog(lake.catalog))
 
     first = lake.post("search", EXACT, router=router)
     second = lake.post("search", EXACT, router=router)
@@ -361,12 +360,11 @@ def test_an_answer_larger_than_a_function_may_give_is_the_caller_s_to_make_small
 
 
 def test_a_bug_is_a_500_with_a_kind_and_without_a_trace(lake: Lake) -> None:
-    class Bug:
-        def get_collection(self, name: str) -> CollectionRow:
-            raise ZeroDivisionError(name)
+    class Bug(WrappedCatalog):
+        def before(self, operation: str) -> None:
+            raise ZeroDivisionError(operation)
 
-    router = lake.router()
-    object.__setattr__(router, "catalog", Bug())
+    router = replace(lake.router(), catalog=Bug(lake.catalog))
 
     answer = lake.post("search", EXACT, router=router)
 
