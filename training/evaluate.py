@@ -91,14 +91,17 @@ def short_queries(encoder: OnnxEncoder, gallery: list[Picture], images: Float32A
     """
     figures: dict[str, float] = {}
     for name, queries in _queries().items():
-        shares = []
+        shares, firsts = [], []
         vectors = encode_texts(encoder, list(queries))
         for vector, claims in zip(vectors, queries.values(), strict=True):
             relevant: BoolArray = np.array([is_true(claims, picture.scene) for picture in gallery])
             count = int(relevant.sum())
             if count >= MIN_RELEVANT:
-                shares.append(relevant[np.argsort(-(images @ vector), kind="stable")[:count]].mean())
+                hits = relevant[np.argsort(-(images @ vector), kind="stable")[:count]]
+                shares.append(hits.mean())
+                firsts.append(hits[0])
         figures[f"{name}_queries"] = len(shares)
+        figures[f"{name}_first_hit_right"] = float(np.mean(firsts))
         figures[f"{name}_r_precision"] = float(np.mean(shares))
     return figures
 
