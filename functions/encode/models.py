@@ -19,7 +19,7 @@ def fetch_model(store: ObjectStore, name: str, cache: Path) -> Path | None:
     """Returns the folder of the model, or None when the bucket has none of this name.
 
     Args:
-        cache: where folders are kept, one a model; what is there is whole, since a folder appears by one rename.
+        cache: where folders are kept, one a model; each appears whole, by one rename.
 
     Raises:
         FormatError: when a file is damaged or missing.
@@ -40,12 +40,16 @@ def fetch_model(store: ObjectStore, name: str, cache: Path) -> Path | None:
         made.mkdir()
         (made / FILE_NAME).write_bytes(manifest)
         _fill(store, name, made)
-        try:
-            made.rename(target)
-        except OSError:  # another process was faster, and its folder is as good
-            if not is_exported(target):
-                raise
+        _place(made, target)
     return target
+
+
+def _place(made: Path, target: Path) -> None:
+    try:
+        made.rename(target)
+    except OSError:  # another process was faster, and its folder is as good
+        if not is_exported(target):
+            raise
 
 
 def _fill(store: ObjectStore, name: str, folder: Path) -> None:

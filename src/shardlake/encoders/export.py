@@ -32,6 +32,7 @@ IMAGE_MODEL: Final = "image.onnx"
 TOKENIZER: Final = "tokenizer.json"
 EXAMPLE_TEXTS: Final = ("one", "a second, longer text")
 EXAMPLE_TOKENS: Final = 8
+TEXT_INPUTS: Final = ("input_ids", "attention_mask")
 
 
 class _ClipText(torch.nn.Module):
@@ -134,26 +135,15 @@ def _parts(folder: Path, checkpoint: Checkpoint) -> tuple[TextPart, ImagePart | 
     shortened = min(EXAMPLE_TOKENS, checkpoint.max_tokens)
     tokens = tokenizer(list(EXAMPLE_TEXTS), padding=True, truncation=True, max_length=shortened, return_tensors="pt")
     example = (tokens["input_ids"], tokens["attention_mask"])
+    text: torch.nn.Module
     if checkpoint.image is None:
-        model = load_model(AutoModel, source)
-        _write(
-            _Sentence(model, checkpoint.pooling),
-            example,
-            ("input_ids", "attention_mask"),
-            checkpoint.max_tokens,
-            folder / TEXT_MODEL,
-        )
+        text = _Sentence(load_model(AutoModel, source), checkpoint.pooling)
+        _write(text, example, TEXT_INPUTS, checkpoint.max_tokens, folder / TEXT_MODEL)
         return part, None
-    model = load_model(CLIPModel, source)
-    _write(
-        _ClipText(cast("CLIPModel", model)),
-        example,
-        ("input_ids", "attention_mask"),
-        checkpoint.max_tokens,
-        folder / TEXT_MODEL,
-    )
+    model = cast("CLIPModel", load_model(CLIPModel, source))
+    _write(_ClipText(model), example, TEXT_INPUTS, checkpoint.max_tokens, folder / TEXT_MODEL)
     pixels = torch.zeros(2, 3, checkpoint.image.crop_height, checkpoint.image.crop_width)
-    _write(_ClipImage(cast("CLIPModel", model)), (pixels,), ("pixel_values",), None, folder / IMAGE_MODEL)
+    _write(_ClipImage(model), (pixels,), ("pixel_values",), None, folder / IMAGE_MODEL)
     return part, replace(checkpoint.image, model=IMAGE_MODEL)
 
 
