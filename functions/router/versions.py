@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from shardlake import limits
 from shardlake.catalog.base import Catalog, Pointer, ShardRow
 from shardlake.deadline import Deadline
+from shardlake.errors import FormatError
 from shardlake.format.manifest import Manifest, ManifestSpace, decode_manifest, decode_routing
 from shardlake.store.base import ObjectStore
 from shardlake.types import Float32Array
@@ -56,5 +57,8 @@ class Versions:
         """Returns (lists, d) float32 of a space. Cost: one GET where they are not kept."""
         if space.name not in version.centroids:
             data = self._store.get(space.routing_key, max_bytes=limits.MAX_DIRECTORY_BYTES, deadline=deadline)
-            version.centroids[space.name] = decode_routing(data)
+            centroids = decode_routing(data)
+            if centroids.shape != (space.lists, space.dimension):
+                raise FormatError("a routing file contradicts the manifest", key=space.routing_key)
+            version.centroids[space.name] = centroids
         return version.centroids[space.name]
