@@ -83,11 +83,6 @@ class _Slice:
     lengths: dict[str, Int64Array]
 
 
-def _labels(number: int, part: _Slice) -> Int64Array:
-    rows = np.arange(part.start, part.stop)
-    return np.stack([np.full_like(rows, number), rows], axis=1)
-
-
 def _part_slice(
     context: BuildContext, number: int, shard_id: int, spaces: Sequence[str], handles: dict[str, BinaryIO]
 ) -> _Slice:

@@ -36,7 +36,7 @@ def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
 def test_no_file_names_a_path_of_a_machine() -> None:
     folders = [ROOT / folder for folder in EVERYTHING] + [ROOT / ".ci"]
     files = [path for folder in folders if folder.exists() for path in folder.rglob("*")]
-    files += [path for path in ROOT.iterdir() if path.name not in {".git", ".gitignore"}]
+    files += [path for path in ROOT.iterdir() if not path.name.startswith(".")]
     guilty = [
         name_of(path)
         for path in files

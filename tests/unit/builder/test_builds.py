@@ -12,12 +12,13 @@ import orjson
 import pytest
 
 from builder import survey
-from shardlake.catalog.base import BuildState
+from shardlake.catalog.base import BuildRow, BuildState
 from shardlake.contracts.shard import LeafAnswer, LeafSearch, LeafStats
 from shardlake.core.vectors import prepare, score_exact
 from shardlake.engine.spaces import IvfPqSpace
 from shardlake.format.manifest import decode_manifest, decode_routing
 from shardlake.format.segment import SegmentItem
+from shardlake.testing import WrappedCatalog, WrappedStore
 from shardlake.types import AttributeType, IndexType, Metric
 from tests.lake import UID, Lake, item, items_of, schema, space, unit_rows
 
@@ -344,3 +345,42 @@ def test_a_damaged_segment_fails_the_build_and_leaves_what_is_current(tmp_path: 
     assert orjson.loads(row.error or "{}")["kind"] == "checksum-mismatch"
     assert lake.catalog.pointer(UID) == current
     assert len(lake.ids(k=100)) == 5
+
+
+def test_a_bug_fails_the_build_with_its_kind_and_comes_out(tmp_path: Path) -> None:
+    lake = Lake(schema(attributes=NUMBER), tmp_path)
+    lake.add(items_of(unit_rows(5, 4)))
+
+    class Bug(WrappedStore):
+        """A store with a bug."""
+
+        def before(self, operation: str, key: str) -> None:
+            raise ZeroDivisionError(key)
+
+    with pytest.raises(ZeroDivisionError):
+        lake.build(store=Bug(lake.store))
+
+    row = lake.catalog.get_build(UID, "build-1")
+    assert row.state is BuildState.FAILED
+    assert orjson.loads(row.error or "{}")["kind"] == "internal"
+    assert "ZeroDivisionError" in (row.error or "")
+
+
+def test_progress_never_goes_back_and_ends_at_one(tmp_path: Path) -> None:
+    seen: list[tuple[str, float]] = []
+
+    class Watched(WrappedCatalog):
+        """A catalog that remembers what was reported."""
+
+        def put_build(self, uid: str, row: BuildRow) -> None:
+            seen.append((row.stage, row.progress))
+            super().put_build(uid, row)
+
+    lake = Lake(schema(target_rows=5, attributes=NUMBER), tmp_path)
+    lake.add(items_of(unit_rows(12, 4)))
+    lake.build(catalog=Watched(lake.catalog), part_rows=4)
+
+    assert [progress for _, progress in seen] == sorted(progress for _, progress in seen)
+    assert seen[0][0] == "survey"
+    assert seen[-1] == ("done", 1.0)
+    assert {"train", "assign", "write", "calibrate", "commit"} <= {stage for stage, _ in seen}

@@ -72,7 +72,7 @@ def test_a_shard_with_a_lying_meta_object_is_a_format_error_or_a_shard() -> None
     def files() -> Iterator[tuple[str, Any]]:
         truth = tiny_shard._meta()
         for path in _paths(truth):
-            for lie in [*FEW, [], {}, 1, 2, 5, True, "flat", "ivf_rabitq", "keyword", "int", "text"]:
+            for lie in [*FEW, [], 1, True, "flat", "ivf_rabitq", "keyword", "text"]:
                 changed = _changed(truth, path, lambda _, lie=lie: lie)
                 yield f"{path} = {lie!r}", tiny_shard.write(meta=lambda _, changed=changed: changed)
             removed = _removed(truth, path)

@@ -1,0 +1,82 @@
+"""Ranged reads: neighbours are joined, everything asked for comes back, and what was read is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardlake.contracts.shard import LeafStats
+from shardlake.deadline import Deadline
+from shardlake.engine.reading import COALESCE_GAP_BYTES, MAX_COALESCED_BYTES, Reader, coalesce
+from shardlake.engine.spaces import NO_LIST, RowLists
+from shardlake.errors import DeadlineExceeded
+from shardlake.format.shard import Extent
+from shardlake.testing import ManualClock
+
+spans = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 3)).map(
+        lambda p: (p[0] * COALESCE_GAP_BYTES // 2, p[0] * COALESCE_GAP_BYTES // 2 + p[1] * 1000)
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(spans)
+def test_joined_ranges_are_disjoint_in_order_and_cover_what_was_asked(ranges: list[tuple[int, int]]) -> None:
+    joined = coalesce(ranges)
+
+    assert joined == sorted(joined)
+    assert all(a[1] < b[0] for a, b in pairwise(joined))
+    assert all(any(start <= a and b <= stop for start, stop in joined) for a, b in ranges)
+
+
+def test_near_ranges_are_one_read_and_far_or_large_ones_are_not() -> None:
+    gap, most = COALESCE_GAP_BYTES, MAX_COALESCED_BYTES
+
+    assert coalesce([(0, 10), (10 + gap, 20 + gap)]) == [(0, 20 + gap)]
+    assert coalesce([(0, 10), (11 + gap, 20 + gap)]) == [(0, 10), (11 + gap, 20 + gap)]
+    assert coalesce([(0, most), (most, most + 1)]) == [(0, most), (most, most + 1)]
+
+
+@settings(deadline=None)
+@given(spans)
+def test_each_extent_gets_its_own_bytes_in_the_order_asked(ranges: list[tuple[int, int]]) -> None:
+    data = np.random.default_rng(0).integers(0, 256, 25 * COALESCE_GAP_BYTES, np.uint8).tobytes()
+    rounds: list[int] = []
+
+    def read(wanted: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
+        rounds.append(len(wanted))
+        return [data[a:b] for a, b in wanted]
+
+    stats = LeafStats()
+    found = Reader(read, None, stats).extents([Extent(offset=a, bytes=b - a, checksum=0) for a, b in ranges])
+
+    assert found == [data[a:b] for a, b in ranges]
+    assert len(rounds) == min(1, len(ranges)), "one round"
+    assert stats.object_reads == sum(rounds)
+
+
+def test_a_reader_without_time_says_so() -> None:
+    clock = ManualClock()
+    reader = Reader(lambda ranges, deadline: [], Deadline.after(10, clock=clock), LeafStats())
+    reader.check("score")
+    clock.advance(1)
+
+    with pytest.raises(DeadlineExceeded):
+        reader.check("score")
+
+
+def test_rows_and_lists_say_the_same() -> None:
+    lists = RowLists(np.array([2, NO_LIST, 0, 2, 0, NO_LIST], np.int32), 4)
+
+    assert [lists.rows(number).tolist() for number in range(4)] == [[2, 4], [], [0, 3], []]
+    assert lists.of(None)[0].tolist() == [0, 2, 3, 4]
+    passing = np.array([True, True, False, False, True, True])
+    assert [part.tolist() for part in lists.of(passing)] == [[0, 4], [0, 2]]
+    assert lists.passing_per_list(passing, 4).tolist() == [1, 0, 1, 0]
