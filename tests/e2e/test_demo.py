@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,17 @@ def test_people_see_tables_sheets_the_console_and_commands_that_work(
     body = out.split(" -d '")[1].split("'")[0]
     answer = httpx.post(f"{cloud.url}/v1/collections/pictures/search", content=body, timeout=30)
     assert answer.json()["hits"]
+
+
+def test_the_search_in_the_readme_is_answered_as_it_says(cloud: CloudStatus) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"curl -s http://127\.0\.0\.1:4566(\S+) \\\n  -d '(.+?)'\n", readme)
+    (shown,) = re.findall(r"```json\n(.+?)\n```", readme, re.DOTALL)
+
+    answer = httpx.post(f"{cloud.url}{command[0]}", content=command[1]).json()
+
+    # The index is learned anew each time: scores agree as far as refined codes do.
+    found, said = answer["hits"], json.loads(shown)["hits"]
+    assert [hit["id"] for hit in found] == [hit["id"] for hit in said]
+    assert found[0]["score"] == pytest.approx(said[0]["score"], abs=0.01)
+    assert found[0]["attributes"] == said[0]["attributes"]
