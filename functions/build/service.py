@@ -70,7 +70,9 @@ class Builds:
                 raise
             return keeper.fail(error)
         except Exception as exc:
-            keeper.fail(InternalError("the build broke on our side", kind=ErrorKind.INTERNAL, cause=type(exc).__name__))
+            keeper.fail(
+                InternalError("the build broke on our side", kind=ErrorKind.INTERNAL, raised=type(exc).__name__)
+            )
             raise
         return keeper.put(state=BuildState.DONE, progress=1.0, stage="done", version=pointer.version)
 

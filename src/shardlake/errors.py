@@ -103,8 +103,12 @@ class ShardlakeError(Exception):
         return _rebuild, (type(self), self.message, self.kind, self.context)
 
     def to_body(self) -> dict[str, object]:
-        """Returns the contract's error object: {"error": {"kind", "message", "details"}}."""
-        return {"error": {"kind": str(self.kind), "message": self.message, "details": self.context}}
+        """Returns the contract's error object: {"error": {"kind", "message", "details"}}.
+
+        A foreign service's own words, `cause`, name accounts, roles and buckets: they go to the log, to no caller.
+        """
+        details = {name: value for name, value in self.context.items() if name != "cause"}
+        return {"error": {"kind": str(self.kind), "message": self.message, "details": details}}
 
 
 def _rebuild(cls: type[ShardlakeError], message: str, kind: ErrorKind, context: dict[str, object]) -> ShardlakeError:

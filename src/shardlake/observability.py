@@ -76,6 +76,8 @@ class Line:
         """Makes the error's kind the outcome, for a handler that answers with an error instead of raising one."""
         self.outcome = str(error.kind)
         self.add(error_message=error.message)
+        if "cause" in error.context:  # what a foreign service said; the answer does not repeat it
+            self.add(error_cause=str(error.context["cause"]))
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
