@@ -21,7 +21,7 @@ def post_items(world: World, request: Request, *, name: str) -> Response:
     """Takes items in: all, or none when one is bad.
 
     The batch is known by its content: sent twice it is one file, and a repetition changes nothing but the order of
-    writes.
+    writes. Its name says which collection accepted it: one that takes the name after a drop must not get the items.
     """
     _check_wait(request.query.get("wait"))
     row = world.collection(name)
@@ -34,7 +34,7 @@ def post_items(world: World, request: Request, *, name: str) -> Response:
     )
     parse_items(items, ItemValidator(schema, bucket=world.settings.bucket, readers=readers))
     lines = b"".join(orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE) for item in items)
-    batch_id = hashlib.blake2b(lines, digest_size=16).hexdigest()
+    batch_id = locations.batch_id(row.uid, hashlib.blake2b(lines, digest_size=16).hexdigest())
     world.store.put(locations.api_batch(name, batch_id), lines)
     body = {"batch_id": batch_id, "accepted": len(items), "searchable": "after-build", "message": MESSAGE}
     return json_response(202, body)

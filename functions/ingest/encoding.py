@@ -24,6 +24,8 @@ from shardlake.types import CollectionSchema, Float32Array, Metric, SpaceSpec
 MAX_INVOCATION_MS = 110_000  # under the encode function's own 120 s
 PARALLEL_BATCHES = 2
 TheirFault = (InvalidInput, NotFound, Forbidden)
+# A role that may not read or call, or an encoder that is not deployed: no item becomes right by being refused for it.
+NO_ITEMS_FAULT = frozenset({ErrorKind.UNKNOWN_ENCODER, ErrorKind.FORBIDDEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,10 @@ def _without_culprits(
     batch: list[_Input], error: ShardlakeError, errors: dict[int, ShardlakeError]
 ) -> list[list[_Input]]:
     """Notes whose fault it was, and returns what is to be sent again: the others, or halves when nobody was named."""
-    if error.kind is ErrorKind.UNKNOWN_ENCODER:
-        raise error
     named = {at: reason for at, reason in _named(error).items() if 0 <= at < len(batch)}
+    ours = next((reason for reason in (error, *named.values()) if reason.kind in NO_ITEMS_FAULT), None)
+    if ours is not None:
+        raise ours
     if not named:
         if len(batch) > 1:
             middle = len(batch) // 2

@@ -6,6 +6,7 @@
 | a file that is not taken in | a receipt that says why |
 | a file of no collection | a line in rejected/, no receipt: there is nowhere to keep one |
 | a file that is gone again | nothing |
+| what POST items accepted for a collection that was dropped since, whoever has its name now | nothing |
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def take_in(world: World, drop: Drop, *, deadline: Deadline) -> Outcome:
         row = _collection(world, collection)
     except NotFound as error:
         return _refuse(world, collection, name, info, error)
+    if locations.is_for_another(row.uid, name):
+        return Outcome(state=IGNORED)
     return _take_file(world, _File(row=row, name=name, drop=drop, info=info), deadline)
 
 

@@ -21,6 +21,21 @@ def inbox(collection: str, name: str) -> str:
     return f"{INBOX_PREFIX}{collection}/{name}"
 
 
+def batch_id(uid: str, digest: str) -> str:
+    """Returns the name of a batch of that content, accepted for that incarnation of a collection."""
+    return f"{_mark(uid)}{digest}"
+
+
+def is_for_another(uid: str, name: str) -> bool:
+    """Returns whether a file of the inbox is a batch that a collection of the same name, dropped since, accepted."""
+    folder, _, batch = name.partition("/")
+    return folder == API_FOLDER and not batch.startswith(_mark(uid))
+
+
+def _mark(uid: str) -> str:
+    return f"{uid[-12:]}-"
+
+
 def api_batch(collection: str, batch_id: str) -> str:
     """Returns where POST items puts a batch that it has accepted."""
     return inbox(collection, f"{API_FOLDER}/{batch_id}.jsonl")
