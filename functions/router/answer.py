@@ -14,7 +14,7 @@ from shardlake.core.topk import Scored, merge_best, merge_by_id
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError, Unavailable
 from shardlake.query import laws
 
-SCORE_DIGITS = 6  # float32 has no more
+SCORE_DIGITS = 7  # significant ones, of a float32
 
 # The answer's counters that are sums over the shards' own.
 _SUMMED = ("lists_probed", "codes_scanned", "rows_refined", "object_reads", "bytes_read")
@@ -102,7 +102,7 @@ def _merged(asked: Asked, answers: list[dict[str, Any]]) -> list[Scored[Any]]:
 def _hit(asked: Asked, entry: Scored[Any]) -> dict[str, Any]:
     score, hit_id, (_, _, payload, vector) = entry
     include = asked.request.include
-    hit: dict[str, Any] = {"id": hit_id, "score": round(score, SCORE_DIGITS) if asked.space else None}
+    hit: dict[str, Any] = {"id": hit_id, "score": _shown(score) if asked.space else None}
     if asked.space is not None and "scores" in include:
         hit["scores"] = {asked.space.name: hit["score"]}
     if "attributes" in include and payload is not None:
@@ -112,6 +112,11 @@ def _hit(asked: Asked, entry: Scored[Any]) -> dict[str, Any]:
     if "vectors" in include and vector is not None and asked.space is not None:
         hit["vectors"] = {asked.space.name: decode_vector(vector).tolist()}
     return hit
+
+
+def _shown(score: float) -> float:
+    # Significant digits, not decimals: scores of small vectors would all be 0. Adding 0 makes minus zero zero.
+    return float(f"{score:.{SCORE_DIGITS}g}") + 0.0
 
 
 def _failure(shard: int, error: ShardlakeError) -> dict[str, Any]:

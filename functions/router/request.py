@@ -15,7 +15,7 @@ from shardlake.contracts.media import media_wire
 from shardlake.contracts.search import SearchQuery, SearchRequest, refuse_unserved
 from shardlake.errors import ErrorKind, InvalidInput, NotImplementedYet
 from shardlake.query.filter import Node, parse
-from shardlake.types import CollectionSchema, Float32Array, Modality, SpaceSpec
+from shardlake.types import CollectionSchema, Float32Array, Metric, Modality, SpaceSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,11 @@ def _vector(query: SearchQuery, space: SpaceSpec) -> Float32Array | None:
         )
     if not all(abs(value) <= limits.MAX_COMPONENT for value in values):
         raise InvalidInput("the vector has a component that is not finite or too large", kind=ErrorKind.INVALID_VECTOR)
-    return np.asarray(values, np.float32)
+    vector = np.asarray(values, np.float32)
+    # As of an item: without a direction everything is equally near, and the hits would be any.
+    if space.metric is Metric.COSINE and not vector.any():
+        raise InvalidInput("a zero vector has no direction", kind=ErrorKind.INVALID_VECTOR)
+    return vector
 
 
 def _weights(query: SearchQuery) -> dict[str, float]:
