@@ -18,7 +18,7 @@ from shardlake.query.filter import attributes_of, parse
 from shardlake.types import CollectionSchema
 from tests.property import filter_oracle as oracle
 
-LAW = settings(max_examples=70, deadline=None)
+LAW = settings(max_examples=50, deadline=None)
 worlds = oracle.schemas().flatmap(lambda s: st.tuples(st.just(s), oracle.items(s), oracle.filters(s)))
 World = tuple[CollectionSchema, list[dict[str, Any]], dict[str, Any]]
 

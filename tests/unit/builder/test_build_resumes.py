@@ -158,7 +158,7 @@ def test_a_build_with_codes_that_is_killed_at_any_write_is_resumed(tmp_path: Pat
     ids = [one.id for one in CODED]
 
     broken = {}
-    for at in range(0, calls, 2):
+    for at in range(0, calls, 4):
         lake = _coded(tmp_path)
         try:
             _run_with(lake, Fuse(None, Killed), Fuse(at, Killed, writes))

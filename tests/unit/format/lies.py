@@ -20,7 +20,7 @@ HOSTILE: tuple[Any, ...] = (
     -1, 0, 1, 2**31, 2**40, 2**63, 10**30, 1.5, True, None, "", "x", "f" * 17, [], [0], {}, {"a": 1},
 )  # fmt: skip
 
-FEW: tuple[Any, ...] = (-1, 0, 2**40, 1.5, None, "x")
+FEW: tuple[Any, ...] = (-1, 2**40, None, "x")
 
 
 def with_directory(data: bytes, directory: object) -> bytes:
