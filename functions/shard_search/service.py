@@ -40,8 +40,11 @@ class ShardCache:
         self._shards.pop(key, None)
 
     def trim(self) -> None:
-        """Drops shards until those held fit the bound; the one used last stays whatever its size."""
-        while len(self._shards) > 1 and sum(s.resident_bytes for s in self._shards.values()) > self._max_bytes:
+        """Drops shards until those held fit the bound; of the one used last only its items, whatever its size."""
+        while self._shards and sum(s.resident_bytes for s in self._shards.values()) > self._max_bytes:
+            if len(self._shards) == 1:
+                next(iter(self._shards.values())).forget_items()
+                return
             self._shards.popitem(last=False)
 
     def _open(self, ref: ShardRef, deadline: Deadline, stats: LeafStats) -> OpenShard:
@@ -72,7 +75,6 @@ class ShardSearch:
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
         answers = tuple(self._answer(request.shard, search, deadline) for search in request.searches)
-        self._cache.trim()
         cold, self._cold = self._cold, False
         took_s = self._clock() - began_s
         gb_seconds = round(took_s * self._memory_gb, 9)
@@ -89,6 +91,8 @@ class ShardSearch:
             return LeafAnswer(error=error)
         except ShardlakeError as error:
             return LeafAnswer(error=error)
+        finally:
+            self._cache.trim()  # after each search: all of a batch together may read more than fits
         answer.stats.object_reads += opening.object_reads
         answer.stats.bytes_read += opening.bytes_read
         return answer

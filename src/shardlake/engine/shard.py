@@ -47,12 +47,18 @@ class OpenShard:
         self._row_lists: dict[str, RowLists] = {}
         self._first_rows = items_first_rows(header)
         self._chunks: dict[int, ItemChunk] = {}
+        self._item_bytes = 0
         self._other_bytes = 0
 
     @property
     def resident_bytes(self) -> int:
         """What this shard holds in memory, near enough to bound a cache by."""
-        return self._other_bytes + sum(space.lists.resident_bytes for space in self._spaces.values())
+        return self._item_bytes + self._other_bytes + sum(space.lists.resident_bytes for space in self._spaces.values())
+
+    def forget_items(self) -> None:
+        """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
+        self._chunks.clear()
+        self._item_bytes = 0
 
     def reader(self, stats: LeafStats, deadline: Deadline | None = None) -> Reader:
         """Returns a reader of this shard that counts into `stats`."""
@@ -246,7 +252,7 @@ class OpenShard:
         for number, extent, data in zip(numbers, extents, reader.extents(extents), strict=True):
             count = self._first_rows[number + 1] - self._first_rows[number]
             self._chunks[number] = decode_items(count, extent, data)
-            self._other_bytes += len(data)
+            self._item_bytes += len(data)
 
     def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, npt.NDArray[np.float32]]:
         members = self._lists_of(space, reader)

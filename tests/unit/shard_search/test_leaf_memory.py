@@ -1,0 +1,35 @@
+"""How much a container holds: what grows with every search is bounded, also within one batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from functions.shard_search.service import ShardCache, ShardSearch
+from shardlake.contracts.shard import LeafRequest, LeafSearch, LeafStats
+from shardlake.deadline import Deadline
+from shardlake.testing import ManualClock
+from tests.lake import Lake, ref, unit_rows
+
+SCAN = LeafSearch(space="v", query=unit_rows(1, 8, 77)[0], k=10, nprobe=8, candidates=200)
+
+
+def test_the_items_of_the_only_shard_are_dropped_when_it_outgrows_the_bound(leaf_lake: Lake) -> None:
+    place = ref(leaf_lake.shards[0])
+    cache, clock = ShardCache(leaf_lake.store, max_bytes=1), ManualClock()
+    service = ShardSearch(cache, clock=clock)
+    opened = cache.open(place, Deadline.after(1000, clock=clock), LeafStats())
+    queries = unit_rows(20, 8, 5)
+
+    first = service.search(LeafRequest(shard=place, searches=(SCAN,), timeout_ms=1000))
+    again = service.search(
+        LeafRequest(shard=place, searches=tuple(replace(SCAN, query=query) for query in queries), timeout_ms=1000)
+    )
+
+    assert cache.open(place, Deadline.after(1000, clock=clock), LeafStats()) is opened
+    held = opened.resident_bytes
+    opened.forget_items()
+    assert opened.resident_bytes == held
+    assert len(first.answers[0].hits) == 10
+    assert all(answer.error is None and len(answer.hits) == 10 for answer in again.answers)
+    opened.search(SCAN)
+    assert opened.resident_bytes > held  # which is what the bound is for
