@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -10,10 +11,13 @@ from functions.api.world import World
 from shardlake.catalog.base import BuildRow, BuildState, CollectionRow, Pointer
 from shardlake.contracts.common import parse_object
 from shardlake.contracts.http import Request, Response, json_response
-from shardlake.errors import Conflict, ErrorKind, InvalidInput, NotFound, ShardlakeError
+from shardlake.errors import Conflict, ErrorKind, InvalidInput, NotFound, ShardlakeError, Unavailable
 
 QUEUED = "queued"
 MAX_BUILD_ID_CHARS = 64
+# How long a living build may be silent. Queued: as long as Lambda keeps its event (template: 6 h). Running: it speaks at
+# each of its starts, and one run has 15 minutes; then comes a pause of some minutes, or the last run is over.
+SILENCE = {BuildState.QUEUED: timedelta(hours=6, minutes=15), BuildState.RUNNING: timedelta(hours=1)}
 
 
 def post_build(world: World, request: Request, *, name: str) -> Response:
@@ -44,7 +48,7 @@ def get_build(world: World, request: Request, *, name: str, id: str) -> Response
     row = world.collection(name)
     if len(id) > MAX_BUILD_ID_CHARS:
         raise NotFound("there is no such build", kind=ErrorKind.BUILD_NOT_FOUND)
-    return json_response(200, _body(world.catalog.get_build(row.uid, id)))
+    return json_response(200, _body(_as_it_is(world.catalog.get_build(row.uid, id), world.now())))
 
 
 def list_versions(world: World, request: Request, *, name: str) -> Response:
@@ -65,6 +69,16 @@ def _start(world: World, row: CollectionRow, build: BuildRow) -> None:
             row.uid, replace(build, state=BuildState.FAILED, error=body, updated_at=world.timestamp())
         )
         raise
+
+
+def _as_it_is(build: BuildRow, now: datetime) -> BuildRow:
+    """Returns the row, or one that has failed where nobody can be at work any more: a killed build writes no end."""
+    patience = SILENCE.get(build.state)
+    if patience is None or now - datetime.fromisoformat(build.updated_at) <= patience:
+        return build
+    message = "the build has not been heard of for too long, and was given up; start another one"
+    error = Unavailable(message, kind=ErrorKind.FUNCTION_UNAVAILABLE, silent_since=build.updated_at)
+    return replace(build, state=BuildState.FAILED, error=orjson.dumps(error.to_body()["error"]).decode())
 
 
 def _body(build: BuildRow) -> dict[str, object]:
