@@ -7,7 +7,7 @@ import tempfile
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from functions.build.service import Builds
 from shardlake.catalog.dynamodb import DynamoCatalog
@@ -15,13 +15,7 @@ from shardlake.errors import InvalidInput
 from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
-
-
-class Context(Protocol):
-    """What of Lambda's context is used."""
-
-    aws_request_id: str
-
+from shardlake.types import LambdaContext
 
 _observer = Observer("build")
 
@@ -39,7 +33,7 @@ def service() -> Builds:
     )
 
 
-def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Runs the build that the event names; its outcome stands in the catalog.
 
     A transient failure is raised, so that Lambda's asynchronous retry starts the job again: it finds what stands.

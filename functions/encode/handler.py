@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from functions.encode.doors import make_service, respond
 from functions.encode.service import EncodeService
 from shardlake.observability import Observer
 from shardlake.settings import Settings
-
-
-class Context(Protocol):
-    """What of Lambda's context is used."""
-
-    aws_request_id: str
-
+from shardlake.types import LambdaContext
 
 _observer = Observer("encode")
 
@@ -27,6 +21,6 @@ def service() -> EncodeService:
     return make_service(Settings.from_env(os.environ))
 
 
-def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answers an encode or describe request (`service`); never raises."""
     return respond(service(), event, observer=_observer, request_id=context.aws_request_id)[1]

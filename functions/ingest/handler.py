@@ -6,7 +6,7 @@ import os
 import time
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
@@ -18,17 +18,9 @@ from shardlake.observability import Observer
 from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
+from shardlake.types import LambdaContext
 
 ANSWER_MARGIN_MS = 10_000  # of the function's own time: to write a receipt, and to say what must be delivered again
-
-
-class Context(Protocol):
-    """What of Lambda's context is used."""
-
-    aws_request_id: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Returns the milliseconds until Lambda ends the invocation."""
 
 
 _observer = Observer("ingest")
@@ -47,7 +39,7 @@ def world() -> World:
     )
 
 
-def handler(event: dict[str, Any], context: Context) -> PartialItemFailureResponse:
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Takes in what a batch of queue messages tells of; never raises."""
     left_ms = max(0, context.get_remaining_time_in_millis() - ANSWER_MARGIN_MS)
     deadline = Deadline.after(left_ms, clock=time.monotonic)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from functions.router.http import respond
 from functions.router.service import Router
@@ -17,17 +17,9 @@ from shardlake.observability import Observer
 from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
+from shardlake.types import LambdaContext
 
 ANSWER_MARGIN_MS = 500  # of the function's own time, so that a late answer is still ours and not the gateway's
-
-
-class Context(Protocol):
-    """What of Lambda's context is used."""
-
-    aws_request_id: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Returns the milliseconds until Lambda ends the invocation."""
 
 
 _observer = Observer("router")
@@ -49,7 +41,7 @@ def router() -> Router:
     )
 
 
-def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answers one search request of API Gateway; never raises."""
     left_ms = min(limits.MAX_TIMEOUT_MS, context.get_remaining_time_in_millis() - ANSWER_MARGIN_MS)
     deadline = Deadline.after(left_ms, clock=time.monotonic)

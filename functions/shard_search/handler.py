@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -16,13 +16,7 @@ from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.observability import Line, Observer
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
-
-
-class Context(Protocol):
-    """What of Lambda's context is used."""
-
-    aws_request_id: str
-
+from shardlake.types import LambdaContext
 
 _observer = Observer("shard_search")
 
@@ -35,7 +29,7 @@ def service() -> ShardSearch:
     return ShardSearch(shards, clock=time.monotonic, memory_mb=settings.memory_mb)
 
 
-def handler(event: dict[str, Any], context: Context) -> str:
+def handler(event: dict[str, Any], context: LambdaContext) -> str:
     """Answers a shard request as JSON text (`contracts.shard`); never raises."""
     try:
         with _observer.invocation("shard_search", request_id=context.aws_request_id) as line:

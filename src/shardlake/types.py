@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -107,3 +107,12 @@ class MediaInput:
 
     modality: Modality
     data: str | bytes
+
+
+class LambdaContext(Protocol):
+    """What of Lambda's context object handlers use."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Returns the milliseconds until Lambda ends the invocation."""
