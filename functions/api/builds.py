@@ -15,8 +15,8 @@ from shardlake.errors import Conflict, ErrorKind, InvalidInput, NotFound, Shardl
 
 QUEUED = "queued"
 MAX_BUILD_ID_CHARS = 64
-# How long a living build may be silent. Queued: as long as Lambda keeps its event (template: 6 h). Running: it speaks at
-# each of its starts, and one run has 15 minutes; then comes a pause of some minutes, or the last run is over.
+# How long a living build may be silent. Queued: as long as Lambda keeps its event (template: 6 h). Running: it speaks
+# at each of its starts, and one run has 15 minutes; then comes a pause of some minutes, or the last run is over.
 SILENCE = {BuildState.QUEUED: timedelta(hours=6, minutes=15), BuildState.RUNNING: timedelta(hours=1)}
 
 

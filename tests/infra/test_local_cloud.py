@@ -114,9 +114,10 @@ def handler(event, context):
     print("called")
     store, refused = boto3.client("s3"), []
     for name, call in {
-        "get data": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/x"),
+        "get shard": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/versions/v/x"),
+        "get segment": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/segments/x"),
         "get inbox": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="inbox/x"),
-        "put data": lambda: store.put_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/y", Body=b""),
+        "put data": lambda: store.put_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/versions/v/y", Body=b""),
         "get row": lambda: boto3.client("dynamodb").get_item(
             TableName="shardlake-catalog", Key={"pk": {"S": "a"}, "sk": {"S": "b"}}
         ),
@@ -133,12 +134,13 @@ def handler(event, context):
 def test_a_function_may_do_what_its_role_allows_and_nothing_else(code: Path, data_dir: Path) -> None:
     (code / "functions" / "shard_search" / "handler.py").write_text(ATTEMPT)
     cloud = up(data_dir, 0, code_path=code)
-    for key in ("data/x", "inbox/x"):
+    for key in ("data/u/versions/v/x", "data/u/segments/x", "inbox/x"):
         client(cloud, "s3").put_object(Bucket=cloud.bucket, Key=key, Body=b"bytes")
 
     answer = client(cloud, "lambda").invoke(FunctionName=cloud.outputs["ShardSearchFunction"])
 
     assert json.loads(answer["Payload"].read()) == [
+        ["get segment", "AccessDenied"],
         ["get inbox", "AccessDenied"],
         ["put data", "AccessDenied"],
         ["get row", "AccessDeniedException"],

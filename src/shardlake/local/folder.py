@@ -90,6 +90,11 @@ class CloudFolder:
         return self.root / "cloud.json"
 
     @property
+    def lock_file(self) -> Path:
+        """The lock of a living server; its content is the server's process."""
+        return self.root / "cloud.lock"
+
+    @property
     def log_file(self) -> Path:
         """The server's log."""
         return self.root / "server.log"
@@ -129,7 +134,7 @@ class CloudFolder:
 
     def take_server_lock(self) -> int | None:
         """Takes the lock of a living server. Returns its descriptor, or None when a server lives."""
-        descriptor = os.open(self.root / "cloud.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -146,6 +151,17 @@ class CloudFolder:
             return True
         os.close(descriptor)
         return False
+
+    def note_server(self, pid: int) -> None:
+        """Writes into the lock who holds it. Said by the server itself: its starter may be killed before it can."""
+        self.lock_file.write_text(str(pid))
+
+    def server_pid(self) -> int:
+        """Returns who holds the lock, as far as it is said; 0 where it is not."""
+        try:
+            return int(self.lock_file.read_text())
+        except (OSError, ValueError):
+            return 0
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shardlake.local.bodies import BodyCache
 from shardlake.local.folder import CloudFolder
@@ -22,7 +23,12 @@ from shardlake.local.snapshots import SERVICES, Snapshots
 Scope = MutableMapping[str, Any]
 Asgi = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[None]]
 
+LOOPBACK = (b"localhost", b"127.0.0.1", b"::1")
 NOT_DEPLOYED = b'{"error":{"kind":"api-unreachable","message":"the local cloud is still being deployed","details":{}}}'
+FROM_ELSEWHERE = (
+    b'{"error":{"kind":"forbidden","message":'
+    b'"the local cloud answers this machine only, as localhost or 127.0.0.1, and pages of its own","details":{}}}'
+)
 
 
 class FrontDoor:
@@ -39,13 +45,16 @@ class FrontDoor:
         self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[Any]]
     ) -> None:
         """Serves one connection of the ASGI protocol."""
+        if scope["type"] == "http" and _is_from_elsewhere(scope):
+            await _answer(send, 403, FROM_ELSEWHERE)
+            return
         if scope["type"] != "http" or not _is_for_the_api(scope):
             self._snapshots.note(scope)
             await self._emulator(scope, receive, send)
             return
         api_id = self._current_api_id()
         if not api_id:
-            await _answer_not_deployed(send)
+            await _answer(send, 503, NOT_DEPLOYED)
             return
         prefix = f"/_aws/execute-api/{api_id}/$default"
         scope = {**scope, "path": prefix + scope["path"], "raw_path": prefix.encode() + scope["raw_path"]}
@@ -72,10 +81,25 @@ def _is_for_the_api(scope: Scope) -> bool:
     return not is_aws_call
 
 
-async def _answer_not_deployed(send: Callable[..., Awaitable[Any]]) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(NOT_DEPLOYED)).encode())]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": NOT_DEPLOYED})
+def _is_from_elsewhere(scope: Scope) -> bool:
+    """Tells whether a page of another site asks, which any browser here would let it do: nobody logs in to this API.
+
+    The page says where it is from (Origin); or its own name was made to lead here (Host: DNS rebinding).
+    """
+    headers = dict(scope["headers"])
+    said = [b"//" + headers[b"host"]] if b"host" in headers else []
+    said += [headers[b"origin"]] if b"origin" in headers else []
+    try:
+        names = [urlsplit(url).hostname or b"" for url in said]
+    except ValueError:
+        return True
+    return not all(name in LOOPBACK or name.endswith(b".localhost") for name in names)
+
+
+async def _answer(send: Callable[..., Awaitable[Any]], status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _raise_open_files() -> None:
@@ -91,6 +115,7 @@ def main(socket_descriptor: int, root: Path) -> None:
     """Serves until SIGTERM; the emulator then writes its state."""
     os.setsid()  # it and its workers outlive the terminal, and can be ended as one group
     os.chdir(root)
+    CloudFolder(root).note_server(os.getpid())
     # Without this the emulator's runtime API waits for Nagle's algorithm: 40 ms on each call of a custom runtime.
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
     _raise_open_files()

@@ -60,6 +60,10 @@ def start(folder: CloudFolder, *, port: int | None, python_path: tuple[Path, ...
         record.port = listener.getsockname()[1]
         record.label_port = record.label_port or record.port
         _empty(folder.temp_dir)
+        # Until the new process is known no old one stands for it: were we killed here, `down` would end a stranger.
+        os.ftruncate(lock, 0)
+        record.pid = 0
+        folder.write(record)
         record.pid = _spawn(folder, record, listener, lock, python_path)
         folder.write(record)
     _wait_until_ready(folder, record)
@@ -70,7 +74,8 @@ def stop(folder: CloudFolder) -> bool:
     """Stops the server and waits until nothing of it is left. Returns whether there was one."""
     record = folder.read()
     was_served = folder.is_served()
-    in_order = _terminate(folder, record.pid) if was_served and record.pid else False
+    pid = folder.server_pid() or record.pid
+    in_order = _terminate(folder, pid) if was_served and pid else False
     shutil.rmtree(folder.temp_dir, ignore_errors=True)
     if in_order:
         record.pid = 0  # a record that keeps its process tells the next `up` that state was lost
