@@ -158,8 +158,17 @@ def _finish(world: World, file: _File, outcome: Outcome, *, error: ShardlakeErro
         finished_at=world.timestamp(),
         error=None if error is None else str(error),
     )
-    world.catalog.put_receipt(file.row.uid, receipt)
+    if not _is_overwritten(world, file):
+        world.catalog.put_receipt(file.row.uid, receipt)
     return outcome
+
+
+def _is_overwritten(world: World, file: _File) -> bool:
+    """Tells whether other bytes stand there by now: their own event brings their receipt, which must stay."""
+    try:
+        return world.store.head(file.drop.key).etag != file.info.etag
+    except NotFound:
+        return False
 
 
 def _note_sidecar(world: World, row: CollectionRow, picture_key: str, etag: str) -> None:

@@ -117,7 +117,7 @@ def handler(event, context):
         "get shard": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/versions/v/x"),
         "get segment": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/segments/x"),
         "get inbox": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="inbox/x"),
-        "put data": lambda: store.put_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/versions/v/y", Body=b""),
+        "put data": lambda: store.put_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/versions/y", Body=b""),
         "get row": lambda: boto3.client("dynamodb").get_item(
             TableName="shardlake-catalog", Key={"pk": {"S": "a"}, "sk": {"S": "b"}}
         ),
