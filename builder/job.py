@@ -8,7 +8,7 @@ from __future__ import annotations
 from builder import assign, calibrate, publish, survey, train, write
 from builder.context import BuildContext
 from shardlake.catalog.base import Pointer
-from shardlake.errors import ShardlakeError
+from shardlake.errors import Conflict
 from shardlake.format import locations
 
 
@@ -22,10 +22,12 @@ def run(context: BuildContext) -> Pointer:
     """
     try:
         pointer = _landed(context) or _build(context)
-    except ShardlakeError:
+    except Exception as error:
         # A second run of this build may have finished meanwhile and taken the artefacts away; a reply may be lost.
         landed = _landed(context)
         if landed is None:
+            if isinstance(error, Conflict):  # lost for certain: nobody will look for what it has made
+                _remove_artefacts(context)
             raise
         pointer = landed
     _remove_artefacts(context)
@@ -40,6 +42,9 @@ def _landed(context: BuildContext) -> Pointer | None:
 def _build(context: BuildContext) -> Pointer:
     context.report("survey", 0.0)
     found = survey.survey(context)
+    # A second run may have ended since we looked: then the survey is a new one, and would lead to a second commit.
+    if (landed := _landed(context)) is not None:
+        return landed
     shards = train.shard_count(found, context.schema.target_rows)
     context.report("train", 0.05)
     trained = train.train(context, found)
@@ -52,6 +57,6 @@ def _build(context: BuildContext) -> Pointer:
 
 
 def _remove_artefacts(context: BuildContext) -> None:
-    # Only after a commit that certainly landed: until then a restarted job needs them.
+    # Only after a commit that certainly landed or certainly did not: until then a restarted job needs them.
     for info in list(context.store.list(locations.build_artefact(context.uid, context.build_id, ""))):
         context.store.delete(info.key)
