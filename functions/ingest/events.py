@@ -19,6 +19,8 @@ TEST_EVENT = "s3:TestEvent"
 CREATED = "ObjectCreated:"
 # S3 event message structure (AWS, 2026-11): pad the shorter sequencer on the right with zeros, compare as text.
 SEQUENCER_CHARS = 32
+# As infra/template.yaml says of the queue: after so many deliveries a message goes to the dead-letter queue.
+MAX_DELIVERIES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

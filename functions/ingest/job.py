@@ -78,6 +78,19 @@ def take_in(world: World, drop: Drop, *, deadline: Deadline) -> Outcome:
     return _take_file(world, _File(row=row, name=name, drop=drop, info=info), deadline)
 
 
+def give_up(world: World, drop: Drop, error: ShardlakeError) -> None:
+    """Writes the receipt of a file that failed each time for a reason outside it, or took longer than a run may.
+
+    What was read of it before stays. Raises ShardlakeError where there is no file, no collection, or still no catalog.
+    """
+    place = locations.parse_inbox(drop.key)
+    if place is None:
+        return
+    row = _collection(world, place[0])
+    file = _File(row=row, name=place[1], drop=drop, info=world.store.head(drop.key))
+    _finish(world, file, Outcome(state=ReceiptState.FAILED, kind=error.kind), error=error)
+
+
 def _take_file(world: World, file: _File, deadline: Deadline) -> Outcome:
     try:
         check_kind(file.name)

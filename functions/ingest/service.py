@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from functions.ingest.events import drops_of
-from functions.ingest.job import Outcome, take_in
+from functions.ingest.events import MAX_DELIVERIES, drops_of
+from functions.ingest.job import Outcome, give_up, take_in
 from functions.ingest.world import World
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, ShardlakeError
+from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.observability import Line, Observer
 
 
@@ -48,6 +49,8 @@ def _processed(event: dict[str, Any], world: World, line: Line, deadline: Deadli
                 tally.add(take_in(world, drop, deadline=deadline))
         except Exception as exc:
             tally.failed(exc)
+            if int(record.attributes.approximate_receive_count) >= MAX_DELIVERIES:
+                _give_up(world, record.body, exc)
             raise
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -55,6 +58,14 @@ def _processed(event: dict[str, Any], world: World, line: Line, deadline: Deadli
         processor.process()
     tally.write()
     return processor.response()
+
+
+def _give_up(world: World, body: str, exc: Exception) -> None:
+    """Says in receipts why nothing more will come of a message's files; the message itself goes to the dead letters."""
+    error = exc if isinstance(exc, ShardlakeError) else InternalError("something broke on our side")
+    with suppress(ShardlakeError):
+        for drop in drops_of(body):
+            give_up(world, drop, error)
 
 
 class _Tally:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cfnlint.api import lint_file
 
+from functions.ingest.events import MAX_DELIVERIES
 from shardlake import limits
 from shardlake.settings import Settings
 from tests.infra.template import FUNCTIONS, PATH, TEMPLATE, as_list, environment, of_type, statements
@@ -137,7 +138,7 @@ def test_a_message_stays_hidden_longer_than_its_worker_lives() -> None:
     event = FUNCTIONS["IngestFunction"]["Events"]["Inbox"]["Properties"]
     assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     # The files of a batch share one run: before any is given up, each has once been the first.
-    assert queue["RedrivePolicy"]["maxReceiveCount"] > event["BatchSize"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == MAX_DELIVERIES > event["BatchSize"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
