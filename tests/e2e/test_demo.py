@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from shardlake.cli.main import run
 from shardlake.cli.session import Session
-from shardlake.demo.collection import COUNT
+from shardlake.demo.collection import COUNT, NAME
 from shardlake.local import CloudStatus
 from tests.e2e.cloud_shell import RunningCloud
 
@@ -29,6 +30,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def session(cloud: CloudStatus) -> Session:
     return Session(env={}, cloud=RunningCloud(cloud))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def name_given_back(cloud: CloudStatus) -> Iterator[None]:
+    """Other suites have a collection of the same name on the shared cloud."""
+    yield
+    httpx.delete(f"{cloud.url}/v1/collections/{NAME}").raise_for_status()
 
 
 def demo(session: Session, folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
@@ -55,8 +63,7 @@ def test_the_demo_finds_what_it_asks_for_and_the_second_time_makes_nothing_again
     words, fish, picture, both = (search["answer"]["hits"] for search in second["searches"])
     assert share(words, colours="red") >= 0.5
     assert share(fish, colours="yellow") >= 0.5
-    assert share(picture, colours="red") >= 0.5
-    assert share(picture, shapes="bottle") > 0
+    assert share(picture, shapes="bottle") >= 0.75  # what a picture shows weighs more than its colour
     assert max(hit["attributes"]["price"] for hit in both) <= 40
 
 
