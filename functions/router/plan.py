@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,25 +72,49 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     if asked.filter is None and not scan.exact:
         centroids = versions.centroids(version, space, deadline)
         scores = coarse_scores(query, centroids, space.metric)
-        probes = _reaching(nearest_lists(scores, scan.nprobe), scores, asked.request.k, space.name, wanted)
+        wanting = asked.request.k, _most_unlisted(version, space)
+        probes = _reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, wanted)
     leaves = _leaves(asked, query, scan, probes, wanted)
     return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space)
 
 
-def _reaching(probes: Int64Array, scores: Float32Array, k: int, space: str, shards: list[ShardRow]) -> Int64Array:
-    """Returns the probes, with the nearest list of further shards where those probed have fewer than k rows.
+def _most_unlisted(version: Version, space: ManifestSpace) -> int:
+    """Returns how many rows of a shard have no vector in the primary space, at the most.
+
+    Such rows are dealt to the shards by a hash of their ids, so a shard has its share of them, give or take six
+    standard deviations. (Of another space every shard has all lists: each probe names them all.)
+    """
+    unlisted = version.manifest.rows - space.rows
+    share = unlisted / max(1, len(version.shards))
+    return min(unlisted, math.ceil(share + 6 * math.sqrt(share) + 10))
+
+
+def _reaching(
+    probes: Int64Array, scores: Float32Array, wanting: tuple[int, int], space: str, shards: list[ShardRow]
+) -> Int64Array:
+    """Returns the probes, with the nearest list of further shards where those probed may have fewer than k rows.
 
     A leaf probes on by itself until it has k rows; a shard that no probe names would never be asked.
+
+    Args:
+        probes: the nearest lists.
+        scores: of all lists.
+        wanting: k, and how many rows of a shard may lie in no list.
+        space: its name.
+        shards: that may be asked.
     """
+    k, unlisted = wanting
     ranges = {row.shard_id: row.lists[space] for row in shards}
     probed = {shard for shard, (first, stop) in ranges.items() if ((probes >= first) & (probes < stop)).any()}
-    missing = k - sum(row.rows for row in shards if row.shard_id in probed)
+    missing = k - sum(max(0, row.rows - unlisted) for row in shards if row.shard_id in probed)
     if missing <= 0:
         return probes
     others = [row for row in shards if row.shard_id not in probed and ranges[row.shard_id][0] < ranges[row.shard_id][1]]
     nearest = [ranges[row.shard_id][0] + int(scores[slice(*ranges[row.shard_id])].argmax()) for row in others]
     further: list[int] = []
-    for _, number, rows in sorted(zip(-scores[nearest], nearest, (row.rows for row in others), strict=True)):
+    for _, number, rows in sorted(
+        zip(-scores[nearest], nearest, (max(0, row.rows - unlisted) for row in others), strict=True)
+    ):
         if missing <= 0:
             break
         further.append(number)

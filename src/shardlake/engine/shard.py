@@ -149,11 +149,29 @@ class OpenShard:
         probe = self._lists_to_probe(search, space, passing, reader)
         if not len(probe.lists):
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        rows = space.scan(search.query, probe, max(search.candidates, search.k), passing, reader)
+        wanted = max(search.candidates, search.k)
+        rows = space.scan(search.query, probe, wanted, passing, reader)
+        if len(rows) < wanted:
+            rows = self._with_the_dropped(rows, space, probe, wanted, passing, reader)
         count_scan(stats, space.lists, probe.lists)
         stats.rows_refined += len(rows)
         reader.check("refine")
         return rows, space.score_rows(search.query, rows)
+
+    def _with_the_dropped(  # noqa: PLR0917  # private: one caller
+        self, rows: Int64Array, space: OpenSpace, probe: Probe, wanted: int, passing: BoolArray | None, reader: Reader
+    ) -> Int64Array:
+        """Returns the rows found, or all that could be where some are missing.
+
+        Fast scan rounds scores to 16 bits and keeps what is better than the worst of them, so rows that come out as the
+        very worst (of a far list whose rows are all alike) are never returned, though nothing better fills their place.
+        """
+        if len(rows) >= min(wanted, int(space.lists.list_rows[probe.lists].sum())):
+            return rows
+        members = self._lists_of(space.lists.space.name, reader)
+        there = np.concatenate([members.rows(number) for number in probe.lists.tolist()])
+        there = there if passing is None else there[passing[there]]
+        return there if len(rows) < min(wanted, len(there)) else rows
 
     def _lists_to_probe(self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader) -> Probe:
         assert search.query is not None
