@@ -90,11 +90,12 @@ class ShardSearch:
             self._cache.forget(ref.key)
             return LeafAnswer(error=error)
         except ShardlakeError as error:
+            self._cache.trim()
             return LeafAnswer(error=error)
-        finally:
-            self._cache.trim()  # after each search: all of a batch together may read more than fits
         answer.stats.object_reads += opening.object_reads
         answer.stats.bytes_read += opening.bytes_read
+        if answer.stats.bytes_read:  # after each search that read: all of a batch together may read more than fits
+            self._cache.trim()
         return answer
 
 

@@ -73,6 +73,7 @@ class IvfPq:
         self._lists = faiss.downcast_InvertedLists(self._index.invlists)
         self._parameters = faiss.SearchParametersIVF()
         self._nprobe = 0
+        self._make_room(1, 1)
 
     @property
     def faiss_index(self) -> faiss.IndexIVFPQFastScan:
@@ -111,8 +112,8 @@ class IvfPq:
             (n, count) int64 row numbers, nearest first by code; -1 where there are fewer.
         """
         n, p = lists.shape
-        scores = np.empty((n, count), np.float32)
-        rows = np.empty((n, count), np.int64)
+        if self._found_shape != (n, count):
+            self._make_room(n, count)
         if self._nprobe != p:  # setting a field of a faiss object costs as much as a probe
             self._parameters.nprobe = self._nprobe = p
         parameters = self._parameters
@@ -125,12 +126,19 @@ class IvfPq:
             count,
             pointer(lists),
             pointer(coarse),
-            pointer(scores),
-            pointer(rows),
+            self._scores_at,
+            self._rows_at,
             False,
             parameters,
         )
-        return rows
+        return self._rows.copy()
+
+    def _make_room(self, n: int, count: int) -> None:
+        # Kept from scan to scan: making arrays and pointers costs as much as probing a list.
+        self._found_shape = (n, count)
+        self._scores = np.empty((n, count), np.float32)
+        self._rows = np.empty((n, count), np.int64)
+        self._scores_at, self._rows_at = faiss.swig_ptr(self._scores), faiss.swig_ptr(self._rows)
 
 
 def selector(passing: BoolArray) -> tuple[faiss.IDSelector, ByteArray]:

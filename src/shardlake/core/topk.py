@@ -30,11 +30,9 @@ def best_rows(scores: Float32Array, k: int) -> Int64Array:
         # argpartition finds the kth best; all that reach it stay, so that ties can be settled by id.
         chosen = np.flatnonzero(scores >= scores[np.argpartition(scores, -k)[-k]])
         return chosen[np.argsort(-scores[chosen], kind="stable")]
-    ranked = np.argsort(-scores, kind="stable")
-    if k >= len(ranked):
-        return ranked
-    end, kth = k, scores[ranked[k - 1]]
-    while end < len(ranked) and scores[ranked[end]] == kth:
+    ranked = (-scores).argsort(kind="stable")
+    end = k
+    while end < len(ranked) and scores[ranked[end]] == scores[ranked[k - 1]]:
         end += 1
     return ranked[:end]
 

@@ -177,7 +177,7 @@ class OpenShard:
         assert search.query is not None
         if passing is None:
             asked = (
-                space.lists.rank_lists(search.query, search.nprobe)
+                space.lists.nearest(search.query, search.nprobe)
                 if search.lists is None
                 else space.lists.probe(search.query, np.asarray(search.lists, np.int64))
             )

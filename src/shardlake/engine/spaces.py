@@ -50,19 +50,32 @@ class LoadedLists:
         numbers = nearest_lists(scores, count)
         return Probe(numbers, scores[numbers])
 
+    def nearest(self, query: Float32Array, count: int) -> Probe:
+        """Returns the `count` nearest lists in any order, which is all that a scan needs."""
+        scores = coarse_scores(query, self.centroids, self.space.metric)
+        if count >= len(scores):
+            return Probe(np.arange(len(scores)), scores)
+        numbers = scores.argpartition(-count)[-count:]
+        return Probe(numbers, scores[numbers])
+
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
         """Returns the lists of those numbers."""
         return Probe(numbers, coarse_scores(query, self.centroids[numbers], self.space.metric))
 
     def reaching(self, query: Float32Array, probe: Probe, rows: int) -> Probe:
         """Returns the probe, with the next nearest lists behind it where its lists hold fewer than `rows` rows."""
-        missing = rows - int(self.list_rows[probe.lists].sum())
+        missing = rows - self.rows_in(probe.lists)
         if missing <= 0:
             return probe
         ranked = self.rank_lists(query, self.space.lists).lists
         others = ranked[~np.isin(ranked, probe.lists)]
         enough = int(np.searchsorted(np.cumsum(self.list_rows[others]), missing)) + 1
         return self.probe(query, np.concatenate([probe.lists, others[:enough]]))
+
+    def rows_in(self, lists: Int64Array) -> int:
+        """Returns how many rows lists have together; for a handful of lists Python adds faster than numpy."""
+        rows = self.rows_of_list
+        return sum([rows[number] for number in lists.tolist()])
 
     def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
         """Reads the lists that are not loaded yet, in one round; yields (number, block). Who takes one says `keep`."""
@@ -222,5 +235,4 @@ class RowLists:
 def count_scan(stats: LeafStats, lists: LoadedLists, probed: Int64Array) -> None:
     """Adds what scanning lists cost to the counters."""
     stats.lists_probed += len(probed)
-    rows = lists.rows_of_list
-    stats.codes_scanned += sum([rows[number] for number in probed.tolist()])
+    stats.codes_scanned += lists.rows_in(probed)
