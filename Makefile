@@ -8,7 +8,7 @@ BASE := $(shell tools/find_python.sh 11)
 BASE_313 := $(shell tools/find_python.sh 13)
 PY := .venv/bin/python
 MODELS := .cache/models
-SOURCES := src functions builder layers infra tests benchmarks
+SOURCES := src functions builder layers infra tests benchmarks docs examples training
 TYPED := src/shardlake functions builder layers infra
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -57,13 +57,11 @@ pytest: setup  ## all tests, slowest named
 bench: setup  ## the benchmarks, one after the other; none asserts on time
 	$(PY) -m benchmarks.leaf
 	$(PY) -m benchmarks.ingest
-	$(PY) -m benchmarks.fan_out
 	$(PY) -m benchmarks.local_cloud
+	$(PY) -m benchmarks.demo
 
-docs: setup  ## writes the generated pages of docs/ again
-	$(PY) -m shardlake.contracts.openapi > docs/openapi.json
-	$(PY) -m shardlake.cli.reference > docs/cli.md
-	$(PY) docs/make_limits.py > docs/limits.md
+docs: setup  ## writes the generated pages and the README's figures again
+	$(PY) -m docs.generate
 
 ##@ Ship it
 layers: setup  ## builds the Lambda layers into build/layers (ARGS="--architecture x86_64")
