@@ -1,7 +1,7 @@
 # `make` prints what there is. Everything happens in .venv; nothing outside the checkout is touched.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint fmt type arch infra pytest up down status layers localstack localstack-down deploy \
+.PHONY: help setup demo minilm test check lint fmt type arch infra pytest up down status layers localstack localstack-down deploy \
 	bench docs constraints clean
 
 BASE := $(shell tools/find_python.sh 11)
@@ -22,6 +22,8 @@ demo: .venv-demo  ## sets up what is needed, starts the local cloud, builds an i
 
 up: .venv-demo  ## starts the local cloud and deploys infra/template.yaml in it
 	@.venv/bin/shardlake up
+
+minilm: $(MODELS)/minilm  ## prepares MiniLM for texts; then: .venv/bin/shardlake up --models-dir .cache/models
 
 down: .venv-demo  ## stops the local cloud; its data stays in .shardlake
 	@.venv/bin/shardlake down

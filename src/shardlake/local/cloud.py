@@ -43,7 +43,7 @@ def up(
         port: 0 is any free one; None is the last one, else 4566, else any free one. A running cloud keeps its own.
         progress: is told what is happening now.
         encoders: what the encode function loads; None is the embedded one and each prepared one in `models_dir`.
-        models_dir: models beside the embedded one; None is `models` in the data folder.
+        models_dir: models beside the embedded one; None is the last one, else `models` in the data folder.
         parameters: of the template, over the local defaults.
         code_path: is searched for `functions` and `builder` before the checkout; for tests.
         wait_for_api: whether GET /v1/health must answer 200 before this returns.
@@ -57,14 +57,14 @@ def up(
     """
     say = progress or _say_nothing
     folder = CloudFolder(data_dir.resolve())
-    models = (models_dir or folder.models_dir).resolve()
     extra_code = (code_path.resolve(),) if code_path else ()
-    chosen = encoders if encoders is not None else _prepared_encoders(models)
     with folder.exclusively():
         record = _serve(folder, port, extra_code, say)
+        models = (models_dir or Path(record.models_dir or folder.models_dir)).resolve()
+        chosen = encoders if encoders is not None else _prepared_encoders(models)
         deployment = _deployment(extra_code, {"Encoders": chosen, "ModelsDir": str(models), **(parameters or {})})
         _deploy(folder, record, deployment, say)
-        record.encoders = chosen
+        record.encoders, record.models_dir = chosen, str(models)
         folder.write(record)
         found = folder.status_of(record)
         if wait_for_api:

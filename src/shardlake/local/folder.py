@@ -68,6 +68,7 @@ class Record:
         digest: of code, template and parameters as deployed; empty before the first deploy.
         outputs: of the stack.
         encoders: as deployed.
+        models_dir: as deployed; empty before the first deploy.
     """
 
     pid: int = 0
@@ -76,6 +77,7 @@ class Record:
     digest: str = ""
     outputs: dict[str, str] = field(default_factory=dict)
     encoders: str = ""
+    models_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True)
