@@ -55,6 +55,7 @@ def _describe(context: BuildContext, found: Survey, space: TrainedSpace, curve: 
         rows=space.rows,
         routing_key=key,
         curve=tuple(curve),
+        encoder_digest=found.encoders.get(name),
     )
 
 

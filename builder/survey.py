@@ -34,6 +34,7 @@ class Survey:
         version: that it will commit; stable over restarts, so that a lost reply can be settled.
         parent: the version it must find current, None for the first.
         parts: groups of segment numbers, each of about `part_rows` live rows.
+        encoders: {space: digest of the encoder that made its vectors}, where one did.
     """
 
     version: str
@@ -41,6 +42,7 @@ class Survey:
     segments: tuple[tuple[str, str], ...]
     live: tuple[BoolArray, ...]
     parts: tuple[tuple[int, ...], ...]
+    encoders: dict[str, str]
 
     @property
     def rows(self) -> int:
@@ -60,14 +62,17 @@ def _make(context: BuildContext) -> Container:
     segments = context.catalog.segments(context.uid)
     if not segments:
         raise Conflict("nothing was ingested yet: add items, then build", kind=ErrorKind.NOTHING_TO_BUILD)
-    digests = [_id_digests(context, row) for row in segments]
-    live = _newest(digests)
+    read = [_id_digests(context, row) for row in segments]
+    live = _newest([digests for digests, _ in read])
     pointer = context.catalog.pointer(context.uid)
     number = int(pointer.version.split("-")[0]) + 1 if pointer else 1
     meta = {
         "version": f"{number:06d}-{blake2b(context.build_id.encode(), digest_size=4).hexdigest()}",
         "parent": pointer.version if pointer else None,
         "segments": [[row.segment_id, row.key] for row in segments],
+        "encoders": _one_encoder_a_space(
+            [encoders for (_, encoders), rows in zip(read, live, strict=True) if rows.any()]
+        ),
         "parts": _parts([int(rows.sum()) for rows in live], context.part_rows),
     }
     return context.save(NAME, {f"live/{i}": rows.view(np.uint8) for i, rows in enumerate(live)}, meta)
@@ -81,11 +86,26 @@ def _decode(stored: Container) -> Survey:
         segments=tuple((segment_id, key) for segment_id, key in meta["segments"]),
         live=tuple(stored.array(f"live/{i}").view(bool) for i in range(len(meta["segments"]))),
         parts=tuple(tuple(part) for part in meta["parts"]),
+        encoders=meta["encoders"],
     )
 
 
-def _id_digests(context: BuildContext, row: SegmentRow) -> npt.NDArray[np.uint64]:
-    """Returns (rows, 2) uint64: 128 bits of each id; two ids of one collection do not meet there by chance."""
+def _one_encoder_a_space(found: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Returns the encoder of each space. Raises Conflict (encoder-changed) where live items come from two models."""
+    encoders: dict[str, str] = {}
+    for stated in found:
+        for space, digest in stated.items():
+            if encoders.setdefault(space, digest) != digest:
+                raise Conflict(
+                    f"items of the space {space} were encoded by two models: take those of the old one in again",
+                    kind=ErrorKind.ENCODER_CHANGED,
+                    space=space,
+                )
+    return encoders
+
+
+def _id_digests(context: BuildContext, row: SegmentRow) -> tuple[npt.NDArray[np.uint64], dict[str, str]]:
+    """Returns (rows, 2) uint64, 128 bits of each id, of which no two meet by chance; and the encoders of the spaces."""
     tail, size = context.store.get_suffix(row.key, _TAIL_BYTES)
     offset = directory_offset(tail, size, SEGMENT_KIND)
     if offset < size - len(tail):
@@ -97,7 +117,7 @@ def _id_digests(context: BuildContext, row: SegmentRow) -> npt.NDArray[np.uint64
     check_strings("id", ends, ids)
     cuts, text = ends.tolist(), ids.tobytes()
     digests = b"".join(blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(cuts))
-    return np.frombuffer(digests, "<u8").reshape(-1, 2)
+    return np.frombuffer(digests, "<u8").reshape(-1, 2), dict(directory.meta.get("encoders", {}))
 
 
 def _newest(digests: Sequence[npt.NDArray[np.uint64]]) -> list[BoolArray]:

@@ -80,6 +80,7 @@ class FakeEncode:
     store: MemoryStore
     batches: list[int] = field(default_factory=list)
     broken: dict[str, Any] | None = None
+    digest: str = "0"
 
     def __call__(self, payload: bytes) -> bytes:
         message = orjson.loads(payload)
@@ -97,7 +98,7 @@ class FakeEncode:
                 error = {"kind": "invalid-media", "message": "the picture cannot be decoded", "details": details}
                 return orjson.dumps({"error": error})
         matrix = np.asarray(rows, "<f4")
-        model = {"encoder": message["encoder"], "name": "fake", "digest": "0"}
+        model = {"encoder": message["encoder"], "name": "fake", "digest": self.digest}
         vectors = b64encode(matrix.tobytes()).decode()
         return orjson.dumps({"vectors": vectors, "count": len(rows), "dimension": matrix.shape[1], "model": model})
 
@@ -110,7 +111,7 @@ class FakeEncode:
         return data
 
     def _describe(self, name: str) -> dict[str, Any]:
-        return {"name": name, "dimension": DIMENSIONS[name], "modalities": READS[name], "digest": "0"}
+        return {"name": name, "dimension": DIMENSIONS[name], "modalities": READS[name], "digest": self.digest}
 
 
 def vector_of(content: bytes, dimension: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from shardlake import limits
 from shardlake.contracts.encode import EncoderInfo, decode_encode_answer, encode_message
 from shardlake.contracts.item import ParsedItem, unit
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, Forbidden, InvalidInput, NotFound, ShardlakeError
+from shardlake.errors import ErrorKind, Forbidden, InvalidInput, NotFound, ShardlakeError, Unavailable
 from shardlake.types import CollectionSchema, Float32Array, Metric, SpaceSpec
 
 MAX_INVOCATION_MS = 110_000  # under the encode function's own 120 s
@@ -39,10 +39,15 @@ class _Input:
 
 @dataclass(slots=True, kw_only=True)
 class Encoded:
-    """What became of a chunk of items: vectors by item and space, or the error that refuses the item."""
+    """What became of a chunk of items: vectors by item and space, or the error that refuses the item.
+
+    Attributes:
+        digests: {space: digest of the encoder that made vectors of it}.
+    """
 
     vectors: list[dict[str, Float32Array]]
     errors: dict[int, ShardlakeError] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def encode_items(
@@ -68,6 +73,8 @@ def encode_items(
             encoding.run(batches)
         for item, rows in encoding.made.items():
             _fuse(item, np.asarray(rows, np.float32), spaces, done)
+        if encoding.made:
+            done.digests.update({space.name: encoding.digest for space in spaces})
     return done
 
 
@@ -109,6 +116,7 @@ class _Encoding:
     deadline: Deadline
     errors: dict[int, ShardlakeError]
     made: dict[int, list[Float32Array]] = field(default_factory=dict)
+    digest: str = ""
 
     def run(self, batches: list[list[_Input]]) -> None:
         """Encodes batches in parallel. One that an input spoils is sent again without it, or in halves to find it."""
@@ -116,7 +124,7 @@ class _Encoding:
             again: list[list[_Input]] = []
             for batch, answer in zip(batches, self._ask(batches), strict=True):
                 try:
-                    vectors = _vectors(answer, len(batch))
+                    vectors = self._vectors(answer, len(batch))
                 except TheirFault as error:
                     again += _without_culprits(batch, error, self.errors)
                     continue
@@ -124,17 +132,22 @@ class _Encoding:
                     self.made.setdefault(one.item, []).append(vector)
             batches = again
 
+    def _vectors(self, answer: bytes | ShardlakeError, count: int) -> Float32Array:
+        if isinstance(answer, ShardlakeError):
+            raise answer
+        decoded = decode_encode_answer(answer, count=count)
+        digest = decoded.model.get("digest", "")
+        if self.digest and digest != self.digest:
+            # A deployment changes its model at this moment: the message is delivered again, and meets one of the two.
+            raise Unavailable("two models answered for one encoder", kind=ErrorKind.ENCODER_UNAVAILABLE)
+        self.digest = digest
+        return decoded.vectors
+
     def _ask(self, batches: list[list[_Input]]) -> list[bytes | ShardlakeError]:
         limit = _invocation_deadline(self.deadline)
         left_ms = limit.remaining_ms()
         messages = [encode_message(self.encoder, [one.wire for one in batch], timeout_ms=left_ms) for batch in batches]
         return self.world.invoker.invoke_many(self.world.settings.encode_function, messages, deadline=limit)
-
-
-def _vectors(answer: bytes | ShardlakeError, count: int) -> Float32Array:
-    if isinstance(answer, ShardlakeError):
-        raise answer
-    return decode_encode_answer(answer, count=count).vectors
 
 
 def _without_culprits(

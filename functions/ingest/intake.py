@@ -61,6 +61,7 @@ class Intake:
         self._chunk_bytes = 0
         self._segment: list[SegmentItem] = []
         self._segment_bytes = 0
+        self._digests: dict[str, str] = {}
         self._part = source.first_part
 
     def add(self, entry: Entry) -> None:
@@ -87,16 +88,19 @@ class Intake:
         self._deadline.check("take a file in")
         items = [item for _, item in self._chunk]
         done = encode_items(self._world, self._schema, self._encoders, items, self._deadline)
+        if any(self._digests.get(space, digest) != digest for space, digest in done.digests.items()):
+            self._write_segment()  # a segment's vectors of one space come from one model
         for index, (line, item) in enumerate(self._chunk):
             error = done.errors.get(index)
             if error is not None:
                 self._rejects.add(line, item.id, error)
                 continue
-            self._put(SegmentItem(id=item.id, payload=item.payload(), vectors=done.vectors[index]))
+            self._put(SegmentItem(id=item.id, payload=item.payload(), vectors=done.vectors[index]), done.digests)
         self._chunk.clear()
         self._chunk_bytes = 0
 
-    def _put(self, item: SegmentItem) -> None:
+    def _put(self, item: SegmentItem, digests: dict[str, str]) -> None:
+        self._digests.update(digests)
         self._segment.append(item)
         self._segment_bytes += len(item.id) + len(item.payload)
         self._segment_bytes += FLOAT_BYTES * sum(len(vector) for vector in item.vectors.values())
@@ -109,7 +113,7 @@ class Intake:
         uid, drop = self._row.uid, self._source.drop
         segment_id = _digest(uid, drop.key, self._source.identity, str(self._part))
         key = locations.segment(uid, segment_id)
-        body = encode_segment(self._segment, self._schema.spaces)
+        body = encode_segment(self._segment, self._schema.spaces, self._digests)
         row = SegmentRow(
             segment_id=segment_id,
             order=drop.order(self._part),
@@ -123,6 +127,7 @@ class Intake:
         self.accepted += len(self._segment)
         self._segment.clear()
         self._segment_bytes = 0
+        self._digests = {}
         self._part += 1
 
     def _write_once(self, key: str, body: bytes) -> int:

@@ -10,7 +10,7 @@ from functions.router.request import Asked
 from shardlake.contracts.encode import decode_encode_answer, encode_message
 from shardlake.core.vectors import prepare
 from shardlake.deadline import Deadline
-from shardlake.errors import FormatError, ShardlakeError
+from shardlake.errors import Conflict, ErrorKind, FormatError, ShardlakeError
 from shardlake.rpc.base import Invoker
 from shardlake.types import Float32Array, Metric
 
@@ -20,8 +20,19 @@ Embedded = Float32Array | None | ShardlakeError
 """The prepared query vector; None for a search by filter alone; or why there is none."""
 
 
-def embed(asked: Sequence[Asked], invoker: Invoker, function: str, deadline: Deadline) -> tuple[list[Embedded], int]:
-    """Returns the query vector of each search, and how many calls that took. Failures are data."""
+def embed(
+    asked: Sequence[Asked], invoker: Invoker, function: str, deadline: Deadline, digests: Mapping[str, str | None]
+) -> tuple[list[Embedded], int]:
+    """Returns the query vector of each search, and how many calls that took. Failures are data.
+
+    Args:
+        asked: the searches.
+        invoker: calls functions.
+        function: the name of the encode function.
+        deadline: of the request.
+        digests: {space: digest of the encoder that made its vectors}: a query encoded by another one is refused, since
+            its distances would mean nothing.
+    """
     wanted: dict[str, list[tuple[int, str]]] = {}
     for number, search in enumerate(asked):
         for kind in search.media:
@@ -31,7 +42,7 @@ def embed(asked: Sequence[Asked], invoker: Invoker, function: str, deadline: Dea
     vectors: dict[tuple[int, str], Float32Array] = {}
     failed: dict[int, ShardlakeError] = {}
     for encoder, places in wanted.items():
-        _encode(encoder, places, asked, (invoker, function, deadline), vectors, failed)
+        _encode(encoder, places, asked, (invoker, function, deadline), (digests, vectors), failed)
     return [failed.get(number) or _fused(number, search, vectors) for number, search in enumerate(asked)], len(wanted)
 
 
@@ -40,17 +51,19 @@ def _encode(  # noqa: PLR0917  # private: one caller
     places: Sequence[tuple[int, str]],
     asked: Sequence[Asked],
     call: tuple[Invoker, str, Deadline],
-    vectors: dict[tuple[int, str], Float32Array],
+    made: tuple[Mapping[str, str | None], dict[tuple[int, str], Float32Array]],
     failed: dict[int, ShardlakeError],
 ) -> None:
     invoker, function, deadline = call
+    digests, vectors = made
     inputs = [asked[number].media[kind] for number, kind in places]
     allowed = deadline.shortened(ENCODE_MARGIN_MS)
     try:
         answer = invoker.invoke(
             function, encode_message(encoder, inputs, timeout_ms=allowed.remaining_ms()), deadline=deadline
         )
-        found = _fitting(decode_encode_answer(answer, count=len(places)).vectors, asked[places[0][0]])
+        decoded = decode_encode_answer(answer, count=len(places))
+        found = _fitting(decoded.vectors, asked[places[0][0]])
     except ShardlakeError as error:
         # One bad picture fails the whole call; the searches of the others are asked again without it.
         culprit = error.context.get("index")
@@ -58,9 +71,26 @@ def _encode(  # noqa: PLR0917  # private: one caller
         failed.update(dict.fromkeys(bad, error))
         rest = [place for place in places if place[0] not in bad]
         if rest:
-            _encode(encoder, rest, asked, call, vectors, failed)
+            _encode(encoder, rest, asked, call, made, failed)
         return
     vectors.update(zip(places, found, strict=True))
+    for number, _ in places:
+        changed = _changed(asked[number], decoded.model.get("digest"), digests)
+        if changed is not None:
+            failed[number] = changed
+
+
+def _changed(search: Asked, digest: str | None, digests: Mapping[str, str | None]) -> ShardlakeError | None:
+    assert search.space is not None
+    expected = digests.get(search.space.name)
+    if expected is None or digest == expected:
+        return None
+    return Conflict(
+        f"the items of the space {search.space.name} were encoded by another model than the deployment has now: "
+        "take them in again and build",
+        kind=ErrorKind.ENCODER_CHANGED,
+        space=search.space.name,
+    )
 
 
 def _fitting(vectors: Float32Array, search: Asked) -> Float32Array:

@@ -89,8 +89,9 @@ class Router:
     ) -> list[Outcome]:
         numbers = [number for number, search in enumerate(asked) if isinstance(search, Asked)]
         understood = [search for search in asked if isinstance(search, Asked)]
+        digests = {space.name: space.encoder_digest for space in version.manifest.spaces}
         with timer.phase("encode"):
-            vectors, encodes = embed(understood, self.invoker, self.settings.encode_function, deadline)
+            vectors, encodes = embed(understood, self.invoker, self.settings.encode_function, deadline, digests)
         with timer.phase("plan"):
             plans = {
                 number: plan(search, vector, version, self.versions, deadline)

@@ -75,6 +75,7 @@ class ErrorKind(StrEnum):
     COMMIT_UNKNOWN = "commit-unknown"
     DEADLINE_EXCEEDED = "deadline-exceeded"
     LOCAL_CLOUD = "local-cloud"
+    ENCODER_CHANGED = "encoder-changed"
 
 
 class ShardlakeError(Exception):
@@ -227,6 +228,7 @@ _CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
         ErrorKind.OBJECT_EXISTS,
         ErrorKind.COMMIT_CONFLICT,
         ErrorKind.NOTHING_TO_BUILD,
+        ErrorKind.ENCODER_CHANGED,
     ),
     Overloaded: (ErrorKind.THROTTLED,),
     FormatError: (

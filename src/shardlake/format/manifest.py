@@ -30,6 +30,7 @@ class ManifestSpace:
         lists: over all shards.
         routing_key: of its centroids.
         curve: what plans were measured to find; empty where every search is exact.
+        encoder_digest: of the encoder that made the vectors; None where all were brought, or it was not recorded.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ManifestSpace:
     rows: int
     routing_key: str
     curve: tuple[CurvePoint, ...]
+    encoder_digest: str | None = None
 
     @property
     def rows_per_list(self) -> float:

@@ -6,7 +6,7 @@ Blocks: `id` and `payload` are concatenated UTF-8 with `id_offsets` and `payload
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
@@ -58,8 +58,15 @@ class Segment:
         return len(self.ids)
 
 
-def encode_segment(items: Sequence[SegmentItem], spaces: Sequence[SpaceSpec]) -> bytes:
+def encode_segment(
+    items: Sequence[SegmentItem], spaces: Sequence[SpaceSpec], encoders: Mapping[str, str] | None = None
+) -> bytes:
     """Returns the bytes of a segment. The same items give the same bytes.
+
+    Args:
+        items: its rows.
+        spaces: of the collection.
+        encoders: {space: digest of the encoder that made vectors of it}; a space of brought vectors alone has none.
 
     Requires: every vector has its space's dimension and is finite.
     """
@@ -74,7 +81,8 @@ def encode_segment(items: Sequence[SegmentItem], spaces: Sequence[SpaceSpec]) ->
             vectors[position] = items[row].vectors[space.name]
         writer.add_array(f"rows/{space.name}", np.asarray(rows, np.uint32))
         writer.add_array(f"vectors/{space.name}", vectors)
-    writer.finish({"rows": len(items), "spaces": [space.name for space in spaces]})
+    meta: dict[str, object] = {"rows": len(items), "spaces": [space.name for space in spaces]}
+    writer.finish(meta | ({"encoders": dict(encoders)} if encoders else {}))
     return sink.getvalue()
 
 
