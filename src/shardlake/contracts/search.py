@@ -75,6 +75,7 @@ def refuse_unserved(request: SearchRequest) -> None:
         "query.like": query.like if query else None,
         "query.unlike": query.unlike if query else None,
         "fusion": request.fusion if request.fusion in {"max", "rrf"} else None,
+        "include vectors without a query": True if query is None and "vectors" in request.include else None,
     }
     for field, value in unserved.items():
         if value is not None:
