@@ -25,7 +25,12 @@ def up(
     *,
     data_dir: DataDir = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="0: any free one. Default: the last one, else 4566.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="0: any free one. Default: the last one, else 4566; any free one where that is taken.",
+        ),
     ] = None,
     models_dir: Annotated[
         Path | None, typer.Option(help="A folder of models beside the embedded one, one sub-folder each.")

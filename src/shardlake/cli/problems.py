@@ -13,7 +13,7 @@ EXIT_INTERRUPTED = 130
 MOST_DETAILS = 10
 
 _ADVICE: dict[ErrorKind, str] = {
-    ErrorKind.LOCAL_CLOUD: "see server.log in the data folder; `shardlake down` and `shardlake up` start it again",
+    ErrorKind.LOCAL_CLOUD: "`shardlake up` tries again; server.log in the data folder, where there is one, says more",
     ErrorKind.COLLECTION_NOT_FOUND: "see `shardlake collections list`; make one with `shardlake collections create`",
     ErrorKind.NOTHING_TO_BUILD: "take something in first: `shardlake ingest PATH`",
     ErrorKind.VERSION_NOT_FOUND: "see `shardlake versions`; `shardlake build` makes the first one",
@@ -22,7 +22,7 @@ _ADVICE: dict[ErrorKind, str] = {
     ErrorKind.THROTTLED: "try again in a moment",
     ErrorKind.DEADLINE_EXCEEDED: "give it more time (--timeout-ms, --wait), or look again later",
     ErrorKind.INVALID_FILTER: 'filters are JSON such as \'{"price": {"$lte": 100}}\'',
-    ErrorKind.NOT_IMPLEMENTED: "the README lists what this release serves",
+    ErrorKind.NOT_IMPLEMENTED: "the README lists what this release does not serve",
     ErrorKind.ENCODER_UNAVAILABLE: "the encoder is still starting, or failed: try again, then look into its log",
 }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +45,14 @@ def next_steps(url: str) -> tuple[str, ...]:
     return (
         f"curl -s {url}/v1/collections/{NAME}/search -d '{body}'",
         f"curl -s {url}/v1/collections/{NAME}",
-        f"shardlake search --collection {NAME} --text 'three green leaves' --explain",
+        f"{program()} search --collection {NAME} --text 'three green leaves' --explain",
     )
+
+
+def program() -> str:
+    """Returns how the command line is called from here: `make demo` runs it from .venv, which may not be on PATH."""
+    beside = Path(sys.executable).with_name("shardlake")
+    return "shardlake" if shutil.which("shardlake") or not beside.exists() else os.path.relpath(beside)
 
 
 def _as_json(cloud: CloudStatus, folder: Folder, result: DemoResult, seconds: float) -> dict[str, Any]:
@@ -70,7 +79,9 @@ def _show(console: Console, cloud: CloudStatus, folder: Folder, result: DemoResu
     made = f"drew {result.drawn}, took in {result.taken_in}" if result.taken_in else "everything stood already"
     console.print(f"[bold]{info.rows} pictures in {info.shards} shards[/] ({made}), {seconds:.1f} s")
     console.print(f"to look at: {folder.results} and {folder.contact_sheet}", soft_wrap=True)
-    console.print(f"console: [bold]{cloud.console}[/]   (the local cloud goes on; `shardlake down` stops it)")
+    console.print(
+        f"console: [bold]{cloud.console}[/]   (the local cloud goes on; `{program()} down` stops it)", soft_wrap=True
+    )
     console.print("\ntry next:")
     for command in next_steps(cloud.url):
         console.print(f"  {command}", markup=False, soft_wrap=True)

@@ -140,7 +140,7 @@ def _value(spec: AttributeSpec, value: object, place: str) -> object:
     try:
         return to_column_value(spec, value)
     except (ValueError, OverflowError) as exc:
-        raise _invalid(f"{spec.name} is a {spec.type}: {exc}", place) from exc
+        raise _invalid(f"{spec.name} is of type {spec.type}: {exc}", place) from exc
 
 
 def to_column_value(spec: AttributeSpec, value: object) -> str | int | float | bool:

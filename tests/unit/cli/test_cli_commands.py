@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shardlake.cli import showing
 from tests.unit.cli.conftest import FakeCloud, Shell
 from tests.unit.fake_api import BASE, SCHEMA, FakeApi, answer, error, hit
 
@@ -401,3 +402,17 @@ def test_nothing_moves_where_nobody_watches(shell: Shell, tmp_path: Path) -> Non
 
     assert "\x1b" not in shell("ingest", tmp_path).err
     assert shell("ingest", tmp_path).err == ""
+
+
+def test_the_demo_names_a_command_that_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    script = tmp_path / ".venv" / "bin" / "shardlake"
+    script.parent.mkdir(parents=True)
+    script.touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(script.with_name("python")))
+
+    assert showing.program() == ".venv/bin/shardlake"
+
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert showing.program() == "shardlake"
