@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 NAMES = {"open_console": "open"}  # `open` is Python's own
 
 
+USUAL_PORT = 4566  # of local clouds: what `up` takes where it is free
+
+
 def up(
     context: typer.Context,
     *,
@@ -48,6 +51,8 @@ def up(
         bar = bars.add("local cloud", None)
         found = session.cloud.up(session.data_dir(data_dir), port, progress=bar.say, models_dir=models_dir)
         bar.done("up")
+    if port is None and not found.url.endswith(f":{USUAL_PORT}"):
+        output.note(f"not on the usual port {USUAL_PORT}: where the documents name that one, use the url below")
     output.emit(_addresses(found), lambda console: _show(console, found))
 
 

@@ -20,7 +20,7 @@ def show(console: Console, answer: SearchAnswer, *, title: str | None = None, mo
     if answer.hits:
         console.print(_table(answer, title, most))
     else:
-        unbuilt = "nothing is searchable yet: `shardlake build` makes the first version"
+        unbuilt = "nothing is searchable yet: take something in with `shardlake ingest`, then `shardlake build`"
         console.print(unbuilt if answer.version is None else "no item passes")
     console.print(cost_line(answer), style="dim")
     for failed in answer.shards.failed:

@@ -40,6 +40,7 @@ def run(arguments: Sequence[str], session: Session) -> int:
             problems.tell_usage(error.format_message(), _usage(error), sys.stderr, as_json=as_json)
         return error.exit_code
     except (KeyboardInterrupt, EOFError):
+        sys.stderr.write("stopped; what was done stays, and the same command goes on from there\n")
         return problems.EXIT_INTERRUPTED
     except BrokenPipeError:
         _forget(sys.stdout)
