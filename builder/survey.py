@@ -23,6 +23,7 @@ from shardlake.store.base import ByteRange
 from shardlake.types import BoolArray
 
 NAME = "survey"
+PART_BYTES = MAX_BLOCK_BYTES // 2  # of segments: their items fill one artefact, which is read whole
 _TAIL_BYTES = 64 * 1024  # a segment's directory is a few hundred bytes a space
 
 
@@ -73,7 +74,7 @@ def _make(context: BuildContext) -> Container:
         "encoders": _one_encoder_a_space(
             [encoders for (_, encoders), rows in zip(read, live, strict=True) if rows.any()]
         ),
-        "parts": _parts([int(rows.sum()) for rows in live], context.part_rows),
+        "parts": parts_of([int(rows.sum()) for rows in live], [row.bytes for row in segments], context.part_rows),
     }
     return context.save(NAME, {f"live/{i}": rows.view(np.uint8) for i, rows in enumerate(live)}, meta)
 
@@ -131,15 +132,22 @@ def _newest(digests: Sequence[npt.NDArray[np.uint64]]) -> list[BoolArray]:
     return np.split(live, np.cumsum([len(part) for part in digests])[:-1])
 
 
-def _parts(rows: Sequence[int], part_rows: int) -> list[list[int]]:
+def parts_of(rows: Sequence[int], sizes: Sequence[int], part_rows: int) -> list[list[int]]:
+    """Groups consecutive segments into parts of at most `part_rows` rows and PART_BYTES; a large segment stands alone.
+
+    Args:
+        rows: live ones of each segment.
+        sizes: of each segment, in bytes.
+        part_rows: of a part, at most.
+    """
     parts: list[list[int]] = [[]]
-    size = 0
-    for number, count in enumerate(rows):
-        if parts[-1] and size + count > part_rows:
+    total_rows, total_bytes = 0, 0
+    for number, (count, size) in enumerate(zip(rows, sizes, strict=True)):
+        if parts[-1] and (total_rows + count > part_rows or total_bytes + size > PART_BYTES):
             parts.append([])
-            size = 0
+            total_rows, total_bytes = 0, 0
         parts[-1].append(number)
-        size += count
+        total_rows, total_bytes = total_rows + count, total_bytes + size
     return parts
 
 

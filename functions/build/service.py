@@ -14,9 +14,18 @@ from shardlake.catalog.base import BuildRow, BuildState, Catalog
 from shardlake.contracts.collection import schema_of_body
 from shardlake.core.training import threads
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError
+from shardlake.limits import MIB
 from shardlake.store.base import ObjectStore
+from shardlake.types import CollectionSchema
 
+PART_BYTES = 256 * MIB  # of vectors: a quarter of what a block may be, and several parts of a small function
 ENDED = frozenset({BuildState.DONE, BuildState.FAILED})
+
+
+def rows_of_a_part(schema: CollectionSchema) -> int:
+    """Returns how many rows' vectors fill a part: what a stage holds at a time, and one object of the store."""
+    row_bytes = 4 * sum(space.dimension for space in schema.spaces)
+    return max(1, PART_BYTES // max(row_bytes, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +33,7 @@ class Builds:
     """What builds are run with.
 
     Attributes:
-        part_rows: rows that a stage holds at a time.
+        part_rows: rows that a stage holds at a time, at most; fewer where their vectors fill PART_BYTES.
         threads: of faiss.
         clock: returns the time as RFC 3339, UTC.
     """
@@ -46,15 +55,16 @@ class Builds:
         if row.state in ENDED:
             return row
         keeper = _Keeper(self, found.uid, row)
+        schema = schema_of_body(found.body)
         context = BuildContext(
             store=self.store,
             catalog=self.catalog,
             collection=found.name,
             uid=found.uid,
             body=found.body,
-            schema=schema_of_body(found.body),
+            schema=schema,
             build_id=build_id,
-            part_rows=self.part_rows,
+            part_rows=min(self.part_rows, rows_of_a_part(schema)),
             scratch=scratch,
             report=keeper.report,
             clock=self.clock,
