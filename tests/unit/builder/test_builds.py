@@ -220,7 +220,7 @@ def test_newest_is_decided_by_all_of_an_id() -> None:
 def test_a_part_is_as_many_segments_as_its_rows_allow_and_at_least_one(
     rows: list[int], part_rows: int, parts: list[list[int]]
 ) -> None:
-    assert survey._parts(rows, part_rows) == parts
+    assert survey.parts_of(rows, [1] * len(rows), part_rows) == parts
 
 
 # Small, odd and degenerate collections -----------------------------------------------------------
