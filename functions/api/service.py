@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 from functions.api import builds, collections, console, encode, health, items, uploads
 from functions.api.routing import check_query, find
 from functions.api.world import World
-from shardlake.contracts.http import Request, Response, error_response, read_event, to_gateway
+from shardlake.contracts.http import Request, Response
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, InternalError, ShardlakeError
+from shardlake.errors import InternalError
+from shardlake.gateway import answer_event
 from shardlake.observability import Line, Observer
 
 Operation: TypeAlias = Callable[..., Response]
@@ -36,19 +37,19 @@ OPERATIONS: dict[str, Operation] = {
 def answer(
     event: Mapping[str, Any], world: Callable[[], World], *, observer: Observer, request_id: str, deadline: Deadline
 ) -> dict[str, Any]:
-    """Returns the gateway's response to an event, whatever happens, and writes one line about it.
+    """Returns the gateway's response to an event (`shardlake.gateway`).
 
     Args:
         world: called within the invocation, so that a process that cannot be composed answers too.
     """
-    try:
-        with observer.invocation("http", request_id=request_id) as line:
-            response = _observed(event, world, line, deadline)
-    except Exception:  # noqa: BLE001 - the outermost line: our bug becomes an answer; the observer has logged it
-        response = error_response(
-            InternalError("something broke on our side", kind=ErrorKind.INTERNAL, request_id=request_id)
-        )
-    return to_gateway(response)
+    return answer_event(
+        event,
+        lambda request, line: respond(request, world, line),
+        operation="http",
+        observer=observer,
+        request_id=request_id,
+        deadline=deadline,
+    )
 
 
 def respond(request: Request, world: Callable[[], World], line: Line) -> Response:
@@ -61,13 +62,3 @@ def respond(request: Request, world: Callable[[], World], line: Line) -> Respons
         raise InternalError("the gateway sent a request here that another function serves")
     check_query(match.route, set(request.query))
     return operation(world(), request, **match.parameters)
-
-
-def _observed(event: Mapping[str, Any], world: Callable[[], World], line: Line, deadline: Deadline) -> Response:
-    try:
-        response = respond(read_event(event, deadline=deadline), world, line)
-    except ShardlakeError as error:
-        line.fail(error)
-        response = error_response(error)
-    line.add(status=response.status, answer_bytes=len(response.body))
-    return response

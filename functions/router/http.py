@@ -9,10 +9,11 @@ from urllib.parse import unquote
 
 from functions.router.service import Router
 from shardlake.contracts.common import parse_object, validated
-from shardlake.contracts.http import Request, Response, error_response, json_response, read_event, to_gateway
+from shardlake.contracts.http import Request, Response, json_response
 from shardlake.contracts.search import BatchRequest
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, InternalError, InvalidInput, MethodNotAllowed, NotFound, ShardlakeError
+from shardlake.errors import ErrorKind, InvalidInput, MethodNotAllowed, NotFound, ShardlakeError
+from shardlake.gateway import answer_event
 from shardlake.observability import Line, Observer
 
 _ROUTE = re.compile(r"/v1/collections/([^/]+)/search(:batch)?")
@@ -21,29 +22,19 @@ _ROUTE = re.compile(r"/v1/collections/([^/]+)/search(:batch)?")
 def respond(
     event: Mapping[str, Any], router: Callable[[], Router], *, observer: Observer, request_id: str, deadline: Deadline
 ) -> dict[str, Any]:
-    """Returns the gateway's response to an event, whatever happens, and writes one line about it.
+    """Returns the gateway's response to an event (`shardlake.gateway`).
 
     Args:
         router: called within the invocation, so that a process that cannot be composed answers too.
     """
-    try:
-        with observer.invocation("search", request_id=request_id) as line:
-            response = _observed(event, router, line, deadline)
-    except Exception:  # noqa: BLE001 - the outermost line: our bug becomes an answer; the observer has logged it
-        error = InternalError("something broke on our side", kind=ErrorKind.INTERNAL, request_id=request_id)
-        response = error_response(error)
-    return to_gateway(response)
-
-
-def _observed(event: Mapping[str, Any], router: Callable[[], Router], line: Line, deadline: Deadline) -> Response:
-    try:
-        request = read_event(event, deadline=deadline)
-        response = _routed(request, router(), line)
-    except ShardlakeError as error:
-        line.fail(error)
-        response = error_response(error)
-    line.add(status=response.status, answer_bytes=len(response.body))
-    return response
+    return answer_event(
+        event,
+        lambda request, line: _routed(request, router(), line),
+        operation="search",
+        observer=observer,
+        request_id=request_id,
+        deadline=deadline,
+    )
 
 
 def _routed(request: Request, router: Router, line: Line) -> Response:
