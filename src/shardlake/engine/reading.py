@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.deadline import Deadline
-from shardlake.format.shard import Extent
+from shardlake.format.container import Extent
 
 ReadRanges = Callable[[Sequence[tuple[int, int]], Deadline | None], list[bytes]]
 """Reads (start, stop) ranges of the shard's object, in parallel."""

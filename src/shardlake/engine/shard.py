@@ -15,8 +15,8 @@ from shardlake.engine.reading import Reader, ReadRanges
 from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, Probe, RowLists, Scored, count_scan
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
-from shardlake.format.container import decode_block, expect, parse_tail
-from shardlake.format.shard import SHARD_KIND, Extent, ItemChunk, decode_items
+from shardlake.format.container import Extent, decode_block, expect, parse_tail
+from shardlake.format.shard import SHARD_KIND, ItemChunk, decode_items
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, items_first_rows, read_header
 from shardlake.query.columns import Column, evaluate
 from shardlake.query.filter import attributes_of

@@ -48,6 +48,23 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """Where an anonymous block lies."""
+
+    offset: int
+    bytes: int
+    checksum: int
+
+    @classmethod
+    def of(cls, row: Sequence[int]) -> Extent:
+        """Returns the extent that a row of a table names. Raises FormatError when it is larger than any block."""
+        offset, size, checksum = row
+        if size > MAX_BLOCK_BYTES:
+            raise FormatError("a block is larger than any this format writes", bytes=size)
+        return cls(offset=offset, bytes=size, checksum=checksum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """What the tail of a container says."""
 

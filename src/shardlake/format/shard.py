@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from shardlake.core.fast_scan import packed_bytes
 from shardlake.errors import FormatError
-from shardlake.format.container import ContainerWriter, verify
+from shardlake.format.container import ContainerWriter, Extent, verify
 from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
@@ -42,15 +42,6 @@ class ShardSpace:
     index: IndexType
     lists: int
     code_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """Where an anonymous block lies."""
-
-    offset: int
-    bytes: int
-    checksum: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

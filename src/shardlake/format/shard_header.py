@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from shardlake.core.vectors import SUBVECTOR, padded_dimension
 from shardlake.errors import FormatError
-from shardlake.format.container import Directory, decode_block, expect
-from shardlake.format.shard import Extent, ShardSpace
-from shardlake.limits import MAX_BLOCK_BYTES, MAX_DIMENSION, MAX_LISTS_PER_SHARD, MAX_ROWS_PER_SHARD
+from shardlake.format.container import Directory, Extent, decode_block, expect
+from shardlake.format.shard import ShardSpace
+from shardlake.limits import MAX_DIMENSION, MAX_LISTS_PER_SHARD, MAX_ROWS_PER_SHARD
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
 
 CODEWORDS = 16  # of a sub-quantizer: its codes have 4 bits
@@ -43,10 +43,7 @@ class ShardHeader:
 
 
 def _extent(row: npt.NDArray[np.uint64]) -> Extent:
-    offset, size, checksum = row[:3].tolist()
-    if size > MAX_BLOCK_BYTES:
-        raise FormatError("a block is larger than any this format writes", bytes=size)
-    return Extent(offset=offset, bytes=size, checksum=checksum)
+    return Extent.of(row[:3].tolist())
 
 
 def read_header(directory: Directory, tail: bytes, tail_offset: int) -> ShardHeader:

@@ -15,7 +15,7 @@ from shardlake.deadline import Deadline
 from shardlake.engine.reading import COALESCE_GAP_BYTES, MAX_COALESCED_BYTES, Reader, coalesce
 from shardlake.engine.spaces import NO_LIST, RowLists
 from shardlake.errors import DeadlineExceeded
-from shardlake.format.shard import Extent
+from shardlake.format.container import Extent
 from shardlake.testing import ManualClock
 
 spans = st.lists(
