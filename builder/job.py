@@ -50,9 +50,9 @@ def _build(context: BuildContext) -> Pointer:
     trained = train.train(context, found)
     assign.assign(context, found, trained, shards)
     rows = write.write(context, found, trained, shards)
-    curves = calibrate.calibrate(context, found, trained, rows)
+    measured = calibrate.calibrate(context, found, trained, rows)
     context.report("commit", 0.98)
-    key = publish.write_manifest(context, found, trained, rows, curves)
+    key = publish.write_manifest(context, found, trained, rows, measured)
     return publish.commit(context, found, rows, key)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from builder.calibrate import Calibrated
 from builder.context import BuildContext
 from builder.survey import Survey
 from builder.train import TrainedSpace
 from shardlake.catalog.base import Pointer, ShardRow
-from shardlake.core.calibration import CurvePoint
 from shardlake.format import locations
 from shardlake.format.manifest import Manifest, ManifestSpace, encode_manifest, encode_routing
 
@@ -20,10 +20,10 @@ def write_manifest(
     found: Survey,
     trained: Mapping[str, TrainedSpace],
     shards: Sequence[ShardRow],
-    curves: Mapping[str, Sequence[CurvePoint]],
+    measured: Mapping[str, Calibrated],
 ) -> str:
     """Writes the routing files and the manifest; returns the manifest's key."""
-    spaces = [_describe(context, found, space, curves[name]) for name, space in trained.items()]
+    spaces = [_describe(context, found, space, measured[name]) for name, space in trained.items()]
     manifest = Manifest(
         collection=context.collection,
         uid=context.uid,
@@ -42,7 +42,7 @@ def write_manifest(
     return key
 
 
-def _describe(context: BuildContext, found: Survey, space: TrainedSpace, curve: Sequence[CurvePoint]) -> ManifestSpace:
+def _describe(context: BuildContext, found: Survey, space: TrainedSpace, measured: Calibrated) -> ManifestSpace:
     name = space.spec.name
     key = locations.routing(context.uid, found.version, name)
     context.store.put(key, encode_routing(space.centroids))
@@ -54,8 +54,9 @@ def _describe(context: BuildContext, found: Survey, space: TrainedSpace, curve: 
         lists=len(space.centroids),
         rows=space.rows,
         routing_key=key,
-        curve=tuple(curve),
+        curve=measured.curve,
         encoder_digest=found.encoders.get(name),
+        bands=measured.bands,
     )
 
 

@@ -39,6 +39,8 @@ class LeafSearch:
         candidates: how many rows the scan hands to the refinement.
         exact: score every row that passes, from full-precision vectors.
         filter: the filter in wire form (`shardlake.query.filter`).
+        widening: (selectivity, lists with passing rows to probe) pairs, thinner first, by which the shard chooses its
+            lists under a filter (`shardlake.core.calibration.band_for`); empty: as many as hold enough passing rows.
     """
 
     space: str | None
@@ -51,6 +53,7 @@ class LeafSearch:
     filter: list[Any] | None = None
     attributes: bool = True
     vectors: bool = False
+    widening: tuple[tuple[float, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,7 @@ def encode_request(request: LeafRequest) -> bytes:
             "filter": search.filter,
             "attributes": search.attributes,
             "vectors": search.vectors,
+            "widening": search.widening,
         }
         for search in request.searches
     ]
@@ -158,6 +162,7 @@ def _decode_search(raw: dict[str, Any]) -> LeafSearch:
             **raw,
             "query": None if query is None else decode_vector(query),
             "lists": None if lists is None else tuple(lists),
+            "widening": tuple((float(band), int(depth)) for band, depth in raw["widening"]),
         }
     )
 

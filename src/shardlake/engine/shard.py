@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
+from shardlake.core.calibration import band_for
 from shardlake.core.topk import best_rows
 from shardlake.core.vectors import score_exact
 from shardlake.deadline import Deadline
@@ -140,15 +141,15 @@ class OpenShard:
             return "exact", self._exact(search, space, passing, reader, stats)
         if is_flat or (passing is not None and stats.rows_passing <= FEW_ROWS):
             return "rows", self._by_rows(search, space, passing, reader, stats)
-        return "scan", self._by_scan(search, space, passing, reader, stats)
+        return self._by_scan(search, space, passing, reader, stats)
 
     def _by_scan(
         self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
-    ) -> Scored:
+    ) -> tuple[str, Scored]:
         assert search.query is not None
-        probe = self._lists_to_probe(search, space, passing, reader)
+        strategy, probe = self._lists_to_probe(search, space, passing, reader)
         if not len(probe.lists):
-            return np.empty(0, np.int64), np.empty(0, np.float32)
+            return strategy, (np.empty(0, np.int64), np.empty(0, np.float32))
         wanted = max(search.candidates, search.k)
         rows = space.scan(search.query, probe, wanted, passing, reader)
         if len(rows) < wanted:
@@ -156,7 +157,7 @@ class OpenShard:
         count_scan(stats, space.lists, probe.lists)
         stats.rows_refined += len(rows)
         reader.check("refine")
-        return rows, space.score_rows(search.query, rows)
+        return strategy, (rows, space.score_rows(search.query, rows))
 
     def _with_the_dropped(  # noqa: PLR0917  # private: one caller
         self, rows: Int64Array, space: OpenSpace, probe: Probe, wanted: int, passing: BoolArray | None, reader: Reader
@@ -173,7 +174,10 @@ class OpenShard:
         there = there if passing is None else there[passing[there]]
         return there if len(rows) < min(wanted, len(there)) else rows
 
-    def _lists_to_probe(self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader) -> Probe:
+    def _lists_to_probe(
+        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader
+    ) -> tuple[str, Probe]:
+        """Returns what explain calls it, and the lists."""
         assert search.query is not None
         if passing is None:
             asked = (
@@ -181,16 +185,25 @@ class OpenShard:
                 if search.lists is None
                 else space.lists.probe(search.query, np.asarray(search.lists, np.int64))
             )
-            return space.lists.reaching(search.query, asked, search.k)
-        # The thinner the filter, the more lists: as many passing rows as an unfiltered probe would look at.
-        lists = self._lists_of(space.lists.space.name, reader)
-        counts = lists.passing_per_list(passing, space.lists.space.lists)
+            return "scan", space.lists.reaching(search.query, asked, search.k)
+        counts = self._lists_of(space.lists.space.name, reader).passing_per_list(passing, space.lists.space.lists)
         ranked = space.lists.rank_lists(search.query, space.lists.space.lists)
         has_any = counts[ranked.lists] > 0
         ranked = Probe(ranked.lists[has_any], ranked.scores[has_any])
-        wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * max(search.candidates, search.k))
-        enough = int(np.searchsorted(np.cumsum(counts[ranked.lists]), wanted)) + 1
-        return Probe(ranked.lists[:enough], ranked.scores[:enough])
+        name, depth = self._depth(search, space, counts[ranked.lists])
+        return name, Probe(ranked.lists[:depth], ranked.scores[:depth])
+
+    def _depth(self, search: LeafSearch, space: OpenSpace, counts: Int64Array) -> tuple[str, int]:
+        """Returns how many of the lists with passing rows are probed, given how many pass in each, nearest first."""
+        rows = np.cumsum(counts)
+        if not search.widening:  # nothing was measured: as many passing rows as an unfiltered probe would look at
+            wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * search.candidates)
+            return "scan", int(np.searchsorted(rows, wanted)) + 1
+        selectivity = counts.sum() / max(1, space.lists.list_rows.sum())
+        band = band_for(search.widening, float(selectivity))
+        measured = len(rows) if band is None else band[1]
+        enough = max(measured, int(np.searchsorted(rows, WIDENING * search.k)) + 1)
+        return f"scan:{0 if band is None else band[0]:g}", enough
 
     def _by_rows(
         self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
