@@ -6,20 +6,20 @@ Nothing else reads the environment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 from shardlake.errors import InvalidInput
 
 PREFIX = "SHARDLAKE_"
-GIVEN_BY_LAMBDA = {"memory_mb": "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
+GIVEN_BY_LAMBDA = {"memory_mb": "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "function_name": "AWS_LAMBDA_FUNCTION_NAME"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Field `x_y` is read from SHARDLAKE_X_Y. An empty variable counts as absent.
 
-    `memory_mb` is what Lambda says of the function's size, and is read from Lambda's own variable.
+    `memory_mb` and `function_name` are what Lambda says of the function, and are read from Lambda's own variables.
     """
 
     bucket: str = ""
@@ -35,16 +35,18 @@ class Settings:
     build_part_rows: int = 100_000  # rows that one stage of a build holds at a time
     memory_mb: int = 0
     build_threads: int = 1  # of faiss in a build; more only where the cores are its own
+    recall_sample_rate: float = 0.01  # of answered searches, that are repeated exactly to check their recall; 0: none
+    function_name: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Reads the settings. Raises InvalidInput when a number is not one."""
-        values: dict[str, str | int] = {}
+        values: dict[str, str | float] = {}
         for spec in fields(cls):
             text = env.get(_variable(spec.name), "")
             if not text:
                 continue
-            values[spec.name] = _number(spec.name, text) if spec.type == "int" else text
+            values[spec.name] = _READ[str(spec.type)](spec.name, text)
         return cls(**values)  # type: ignore[arg-type]  # each value has its field's type by the line above
 
     @classmethod
@@ -62,3 +64,16 @@ def _number(name: str, text: str) -> int:
         return int(text)
     except ValueError as exc:
         raise InvalidInput(f"the setting {name} must be a whole number", value=text) from exc
+
+
+def _share(name: str, text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError as exc:
+        raise InvalidInput(f"the setting {name} must be a number from 0 to 1", value=text) from exc
+    if not 0 <= share <= 1:
+        raise InvalidInput(f"the setting {name} must be a number from 0 to 1", value=text)
+    return share
+
+
+_READ: dict[str, Callable[[str, str], str | float]] = {"int": _number, "float": _share, "str": lambda _, text: text}
