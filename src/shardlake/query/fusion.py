@@ -143,12 +143,15 @@ def _members(sources: Sequence[Ranked], like: npt.NDArray[np.bool_]) -> npt.NDAr
 
 
 def _threshold(sources: Sequence[Ranked], fuse: Fuse, depth: int) -> float:
-    reached = []
-    for source in sources:
-        if depth >= len(source.rows):
-            last = 0.0 if source.complete or not len(source.rows) else float(source.scores[-1])
-        else:
-            last = float(source.scores[depth - 1])
-        # A row without anything in a source has 0, which may be more than a negative score.
-        reached.append(max(last, 0.0))
+    reached = [_reached(source, depth) for source in sources]
     return float(fuse(np.asarray(reached, np.float64)[:, None])[0])
+
+
+def _reached(source: Ranked, depth: int) -> float:
+    """Returns the most that a row which is not among the first `depth` of a source can have there."""
+    if source.complete and depth >= len(source.rows):
+        return 0.0
+    if not len(source.rows):
+        return np.inf  # nobody looked, so nothing is known
+    # A row without anything in a source has 0, which may be more than a negative score.
+    return max(float(source.scores[min(depth, len(source.rows)) - 1]), 0.0)

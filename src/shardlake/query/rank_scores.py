@@ -58,7 +58,7 @@ class _Rows:
     def value(self, node: Expression) -> Numbers:
         word = node[0]
         if word == "number":
-            return np.float64(node[1])
+            return _settled(np.float64(node[1]))
         if word == "score":
             return _settled(self._scores)
         reading = _READINGS.get(word)
