@@ -76,6 +76,7 @@ class ErrorKind(StrEnum):
     DEADLINE_EXCEEDED = "deadline-exceeded"
     LOCAL_CLOUD = "local-cloud"
     ENCODER_CHANGED = "encoder-changed"
+    INVALID_MATCH = "invalid-match"
 
 
 class ShardlakeError(Exception):
