@@ -1,7 +1,7 @@
 """The `match` of a search, understood: which terms and phrases are looked for in which text attributes.
 
-`{"title": "leather \"red boots\""}`: words alone may be there, what stands in quotes must be. `docs/match.md` says what a
-row scores. A quote that is never closed is punctuation.
+`{"title": "leather \"red boots\""}`: words alone may be there, what stands in quotes must be. `docs/match.md` says what
+a row scores. A quote that is never closed is punctuation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from shardlake import limits
 from shardlake.errors import ErrorKind, InvalidInput
@@ -33,7 +32,7 @@ class ParsedClause:
     phrases: tuple[tuple[str, ...], ...]
 
 
-def parse(raw: Mapping[str, Any], schema: CollectionSchema) -> tuple[ParsedClause, ...]:
+def parse(raw: object, schema: CollectionSchema) -> tuple[ParsedClause, ...]:
     """Returns the clauses of a `match`, by attribute; an attribute of whose text no word is left has none.
 
     No clause at all matches nothing.
