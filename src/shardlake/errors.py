@@ -80,6 +80,7 @@ class ErrorKind(StrEnum):
     INVALID_CURSOR = "invalid-cursor"
     INVALID_FACET = "invalid-facet"
     FACET_TOO_LARGE = "facet-too-large"
+    INVALID_MATCH = "invalid-match"
 
 
 class ShardlakeError(Exception):
