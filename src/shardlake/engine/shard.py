@@ -260,10 +260,11 @@ class OpenShard:
             return rows, scores
         best = best_rows(scores, k)
         kept = scores[best]
-        if (kept[1:] == kept[:-1]).any():  # only equal scores have an order to settle, and a place to fight for
+        if len(set(kept.tolist())) < len(kept):  # only equal scores have an order to settle, and a place to fight for
             ranks = self._items.ranks(reader)[rows[best]]
-            best = best[np.lexsort((ranks, -kept))][:k]
-        return rows[best], scores[best]
+            order = np.lexsort((ranks, -kept))[:k]
+            best, kept = best[order], kept[order]
+        return rows[best], kept
 
     def _hits(  # private
         self,

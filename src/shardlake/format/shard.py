@@ -73,9 +73,10 @@ class ItemChunk:
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        start, middle, stop = self.offsets[2 * position : 2 * position + 3]
+        place, offsets, data = 2 * position, self.offsets, self.data
+        middle = offsets[place + 1]
         try:
-            return self.data[start:middle].decode(), self.data[middle:stop]
+            return data[offsets[place] : middle].decode(), data[middle : offsets[place + 2]]
         except UnicodeDecodeError as exc:
             raise FormatError("an item's id is not UTF-8") from exc
 
