@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from shardlake.core.calibration import ScanPlan, choose
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
-from shardlake.format.manifest import ManifestSpace
+from shardlake.format.manifest import ListExtents, ManifestSpace, Routing
 from shardlake.query.columns import can_match
 from shardlake.types import Float32Array, Int64Array
 
@@ -67,14 +67,17 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     if space is None:
         raise InternalError("a version lacks a space of its schema", space=asked.space.name)
     scan = _scan_plan(asked, space)
-    probes = None
+    probes: Int64Array | None = None
+    routing: Routing | None = None
     # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
     if asked.filter is None and not scan.exact:
-        centroids = versions.centroids(version, space, deadline)
-        scores = coarse_scores(query, centroids, space.metric)
+        routing = versions.routing(version, space, deadline)
+        scores = coarse_scores(query, routing.centroids, space.metric)
         wanting = asked.request.k, _most_unlisted(version, space)
         probes = _reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, wanted)
     leaves = _leaves(asked, query, scan, probes, wanted)
+    if routing is not None and routing.extents is not None:
+        leaves = {shard: _located(leaf, version, space.name, routing.extents, shard) for shard, leaf in leaves.items()}
     return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space)
 
 
@@ -145,6 +148,12 @@ def _leaves(
         if local is None or local:
             leaves[row.shard_id] = _leaf(asked, query, scan, local)
     return leaves
+
+
+def _located(leaf: LeafSearch, version: Version, space: str, extents: ListExtents, shard_id: int) -> LeafSearch:
+    """Returns the search, told where its lists lie: a leaf that holds nothing reads them along with the tail."""
+    first = version.first_extent(space, shard_id)
+    return replace(leaf, extents=tuple(extents.row(first + number) for number in leaf.lists or ()))
 
 
 def _leaf(asked: Asked, query: Float32Array | None, scan: ScanPlan | None, lists: list[int] | None) -> LeafSearch:

@@ -67,7 +67,8 @@ class Router:
         if pointer is None:
             costs = Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total())
             return [a if isinstance(a, ShardlakeError) else answer.empty(None, costs) for a in asked]
-        version = self.versions.get(row.uid, pointer, deadline)
+        probing = {a.space.name for a in asked if isinstance(a, Asked) and a.space is not None and a.filter is None}
+        version = self.versions.get(row.uid, pointer, deadline, spaces=probing)
         return self._run(asked, version, timer, deadline, line)
 
     def _parsed(self, body: dict[str, Any], schema: CollectionSchema, deadline: Deadline) -> Asked | ShardlakeError:

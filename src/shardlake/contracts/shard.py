@@ -35,6 +35,7 @@ class LeafSearch:
     Attributes:
         query: (dimension,) float32, prepared for the metric; None looks for what passes the filter, by id.
         lists: the lists to probe, numbered within the shard, nearest first; None when the shard shall choose.
+        extents: where each of `lists` lies: offset, bytes, xxh3-64; None where the caller does not know.
         nprobe: how many lists an unfiltered search of all shards probes; under a filter the shard widens it.
         candidates: how many rows the scan hands to the refinement.
         exact: score every row that passes, from full-precision vectors.
@@ -45,6 +46,7 @@ class LeafSearch:
     query: Float32Array | None
     k: int
     lists: tuple[int, ...] | None = None
+    extents: tuple[tuple[int, int, int], ...] | None = None
     nprobe: int = 1
     candidates: int = 100
     exact: bool = False
@@ -72,6 +74,8 @@ class LeafStats:
     rows_passing: int = 0
     object_reads: int = 0
     bytes_read: int = 0
+    cache_reads: int = 0
+    cache_bytes: int = 0
 
 
 class LeafHit(NamedTuple):
@@ -127,6 +131,7 @@ def encode_request(request: LeafRequest) -> bytes:
             "query": None if search.query is None else encode_vector(search.query),
             "k": search.k,
             "lists": search.lists,
+            "extents": search.extents,
             "nprobe": search.nprobe,
             "candidates": search.candidates,
             "exact": search.exact,
@@ -152,12 +157,13 @@ def decode_request(event: dict[str, Any]) -> LeafRequest:
 
 
 def _decode_search(raw: dict[str, Any]) -> LeafSearch:
-    query, lists = raw["query"], raw["lists"]
+    query, lists, extents = raw["query"], raw["lists"], raw.get("extents")
     return LeafSearch(
         **{
             **raw,
             "query": None if query is None else decode_vector(query),
             "lists": None if lists is None else tuple(lists),
+            "extents": None if extents is None else tuple(tuple(map(int, extent)) for extent in extents),
         }
     )
 

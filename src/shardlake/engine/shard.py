@@ -11,11 +11,11 @@ from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
 from shardlake.core.vectors import score_exact
 from shardlake.deadline import Deadline
-from shardlake.engine.reading import Reader, ReadRanges
+from shardlake.engine.reading import Ahead, Blocks, Reader, ReadRanges
 from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, Probe, RowLists, Scored, count_scan
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
-from shardlake.format.container import Extent, decode_block, expect, parse_tail
+from shardlake.format.container import expect, parse_tail
 from shardlake.format.shard import SHARD_KIND, ItemChunk, decode_items
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, items_first_rows, read_header
 from shardlake.query.columns import Column, evaluate
@@ -26,10 +26,20 @@ FEW_ROWS = 4_096  # passing rows that are cheaper to score one by one than to fi
 WIDENING = 4  # passing rows looked at for each candidate wanted, at least
 
 
-def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
-    """Opens a shard from its tail: the bytes from the tail's offset to the end of the file. Raises FormatError."""
+def open_shard(
+    tail: bytes, file_bytes: int, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+) -> OpenShard:
+    """Opens a shard from its tail. Raises FormatError.
+
+    Args:
+        tail: the bytes from the tail's offset to the end of the file.
+        file_bytes: the size of the whole file.
+        read: reads the rest of it.
+        blocks: of it that were read before.
+        ahead: what was read along with the tail; checked, like everything, where it is decoded.
+    """
     directory = parse_tail(tail, file_bytes, SHARD_KIND)
-    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
+    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read, blocks, ahead)
 
 
 def _by_score_then_id(hit: tuple[float, tuple[str, bytes], int]) -> tuple[float, str]:
@@ -39,9 +49,13 @@ def _by_score_then_id(hit: tuple[float, tuple[str, bytes], int]) -> tuple[float,
 class OpenShard:
     """A shard and what of it has been read so far. Not safe for two threads at once."""
 
-    def __init__(self, header: ShardHeader, read: ReadRanges) -> None:
+    def __init__(
+        self, header: ShardHeader, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+    ) -> None:
         self.header = header
+        self.ahead: Ahead = {} if ahead is None else ahead
         self._read = read
+        self._blocks = blocks
         self._spaces: dict[str, OpenSpace] = {}
         self._columns: dict[str, Column] = {}
         self._row_lists: dict[str, RowLists] = {}
@@ -62,7 +76,7 @@ class OpenShard:
 
     def reader(self, stats: LeafStats, deadline: Deadline | None = None) -> Reader:
         """Returns a reader of this shard that counts into `stats`."""
-        return Reader(self._read, deadline, stats)
+        return Reader(self._read, deadline, stats, self._blocks, self.ahead)
 
     def space(self, name: str) -> OpenSpace:
         """Returns a space of the shard or raises NotFound."""
@@ -113,9 +127,7 @@ class OpenShard:
         return decode_column(self.header, name, arrays)
 
     def _array(self, name: str, reader: Reader) -> npt.NDArray[np.generic]:
-        block = self.header.directory.block(name)
-        extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-        return decode_block(name, block, reader.extents([extent])[0])
+        return reader.array(name, self.header.directory.block(name))
 
     def _lists_of(self, space: str, reader: Reader) -> RowLists:
         if space not in self._row_lists:
@@ -176,16 +188,16 @@ class OpenShard:
     def _lists_to_probe(self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader) -> Probe:
         assert search.query is not None
         if passing is None:
-            asked = (
-                space.lists.nearest(search.query, search.nprobe)
-                if search.lists is None
-                else space.lists.probe(search.query, np.asarray(search.lists, np.int64))
-            )
-            return space.lists.reaching(search.query, asked, search.k)
+            if search.lists is None:
+                asked = space.lists.nearest(search.query, search.nprobe, reader)
+            else:
+                space.load(search.lists, reader)  # a list brings its centroid: no others are read for these
+                asked = space.lists.probe(search.query, np.asarray(search.lists, np.int64))
+            return space.lists.reaching(search.query, asked, search.k, reader)
         # The thinner the filter, the more lists: as many passing rows as an unfiltered probe would look at.
         lists = self._lists_of(space.lists.space.name, reader)
         counts = lists.passing_per_list(passing, space.lists.space.lists)
-        ranked = space.lists.rank_lists(search.query, space.lists.space.lists)
+        ranked = space.lists.rank_lists(search.query, space.lists.space.lists, reader)
         has_any = counts[ranked.lists] > 0
         ranked = Probe(ranked.lists[has_any], ranked.scores[has_any])
         wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * max(search.candidates, search.k))
