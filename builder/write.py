@@ -102,7 +102,9 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     columns = _columns(schema, rows, order)
     for name, column in columns.items():
         writer.add_column(name, column)
-    writer.add_array("id_rank", _id_rank(rows, order))
+    ids = _ids(rows, order)
+    writer.add_array("id_rank", _id_rank(ids))
+    writer.add_ids(ids)
     _write_items(writer, rows, order)
     for name, space in trained.items():
         writer.add_array(f"centroids/{name}", space.centroids[slice(*space.shard_lists(shard_id))])
@@ -202,9 +204,8 @@ def _ids(rows: ShardRows, order: Int64Array) -> list[bytes]:
     return [rows.ids[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
 
 
-def _id_rank(rows: ShardRows, order: Int64Array) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     # UTF-8 bytes sort as their code points do.
-    ids = _ids(rows, order)
     rank = np.empty(len(ids), np.uint32)
     rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
     return rank

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -28,6 +28,9 @@ class Blocks(Protocol):
     def get(self, offset: int, size: int) -> bytes | None:
         """Returns the bytes of a block, as they were put, or None."""
 
+    def has(self, offset: int, size: int) -> bool:
+        """Returns whether a block seems to be at hand."""
+
     def put(self, offset: int, data: bytes) -> None:
         """Takes a block that was read, to keep it if it can."""
 
@@ -37,6 +40,10 @@ class NoBlocks:
 
     def get(self, offset: int, size: int) -> bytes | None:
         """Returns None."""
+
+    def has(self, offset: int, size: int) -> bool:
+        """Returns False."""
+        return False
 
     def put(self, offset: int, data: bytes) -> None:
         """Lets the block go."""
@@ -64,10 +71,21 @@ class Reader:
 
         Cost: one read a group of neighbours that are not at hand; one round.
         """
+        if not extents:
+            return []
         at_hand = [self._at_hand(extent) for extent in extents]
         missing = [extent for extent, data in zip(extents, at_hand, strict=True) if data is None]
         fetched = iter(self._fetch(missing))
         return [next(fetched) if data is None else data for data in at_hand]
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is read stays at hand."""
+        return not isinstance(self._blocks, NoBlocks)
+
+    def lacking(self, extents: Iterable[Extent]) -> list[Extent]:
+        """Returns those that are not at hand."""
+        return [extent for extent in extents if not self._blocks.has(extent.offset, extent.bytes)]
 
     def array(self, name: str, block: Block) -> npt.NDArray[Any]:
         """Returns a named block's array, checked. Cost: one read where it is not at hand."""

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from shardlake.core.fast_scan import packed_bytes
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, verify
+from shardlake.format.paged_map import PagedMapIndex, write_pages
 from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
@@ -29,6 +30,8 @@ _THREE_OFFSETS = struct.Struct("<3I")
 ITEM_CHUNK_BYTES = 16 * 1024  # of items, at least: what one cold hit costs to read
 HITS_PER_READ = 10  # for which reading chunks and reading their table shall cost alike
 _CHUNK_ENTRY_BYTES = 32
+ID_PAGE_BYTES = 64 * 1024  # of the map of ids: a million of them have some 350 pages
+IDS = "ids"  # the map from id to row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,7 @@ class ShardWriter:
         self._exact: dict[str, list[tuple[int, ...]]] = {}
         self._rows: dict[str, list[int]] = {}
         self._chunks: list[tuple[int, ...]] = []
+        self._ids: PagedMapIndex | None = None
 
     def add_list(self, space: str, block: ListBlock) -> None:
         """Writes the next list of a space."""
@@ -134,6 +138,16 @@ class ShardWriter:
         """Writes a named array: `id_rank`, `row_lists/…`, `centroids/…`, and in the tail `codewords/…`."""
         self._writer.add_array(name, array)
 
+    def add_ids(self, ids: Sequence[bytes]) -> None:
+        """Writes the map from id to row; the id of row r is `ids[r]`."""
+        rows = sorted(range(len(ids)), key=ids.__getitem__)
+        self._ids = write_pages(
+            self._writer,
+            [ids[row] for row in rows],
+            np.asarray(rows, np.uint64).reshape(-1, 1),
+            page_bytes=ID_PAGE_BYTES,
+        )
+
     def begin_tail(self, spaces: Sequence[str]) -> int:
         """Writes the tables; what follows is the tail. Returns where the tail begins."""
         self._writer.append(b"")
@@ -143,6 +157,8 @@ class ShardWriter:
             self._writer.add_array(f"lists/{space}", _table(self._lists.get(space, []), 3))
             self._writer.add_array(f"exact/{space}", _table(self._exact.get(space, []), 3))
         self._writer.add_array("items", _table(self._chunks, 4))
+        if self._ids is not None:
+            self._ids.add_to(self._writer, IDS)
         return offset
 
     def finish(self, *, rows: int, spaces: Sequence[ShardSpace], attributes: Sequence[AttributeSpec]) -> int:

@@ -27,6 +27,9 @@ class BlockStore(Protocol):
     def get(self, key: str, offset: int, size: int) -> bytes | None:
         """Returns the bytes that were put, or None. A block whose bytes are damaged is gone."""
 
+    def has(self, key: str, offset: int, size: int) -> bool:
+        """Returns whether a block seems to be there; only `get` looks at its bytes."""
+
     def put(self, key: str, offset: int, data: bytes) -> None:
         """Takes a block. It can be got at once, and may be gone after `flush` where there is no room."""
 
@@ -79,6 +82,11 @@ class FolderBlocks:
             return None
         _remove(path)
         return None
+
+    def has(self, key: str, offset: int, size: int) -> bool:
+        """Returns whether a block seems to be there. Cost: one look at the folder."""
+        name = _name(key, offset, size)
+        return name in self._pending or (self._folder / name).exists()
 
     def put(self, key: str, offset: int, data: bytes) -> None:
         """Takes a block, to be written by the next `flush`."""
@@ -138,12 +146,12 @@ class FolderBlocks:
 
 
 def _name(key: str, offset: int, size: int) -> str:
-    return f"{xxhash.xxh3_128_hexdigest(key)}-{offset}-{size}"
+    return f"{xxhash.xxh3_128_hexdigest(key.encode())}-{offset}-{size}"
 
 
 def _checksum(name: str, data: bytes) -> int:
     # With the name: a file that was moved to another's place is no block of that place.
-    return xxhash.xxh3_64_intdigest(data, seed=xxhash.xxh32_intdigest(name))
+    return xxhash.xxh3_64_intdigest(data, seed=xxhash.xxh32_intdigest(name.encode()))
 
 
 def _remove(path: Path) -> None:

@@ -31,6 +31,10 @@ class MemoryBlocks:
             self.blocks.move_to_end(place)
         return self.blocks.get(place)
 
+    def has(self, key: str, offset: int, size: int) -> bool:
+        """Returns whether a block is there."""
+        return (key, offset, size) in self._pending or (key, offset, size) in self.blocks
+
     def put(self, key: str, offset: int, data: bytes) -> None:
         """Takes a block."""
         if len(data) <= self._max_bytes:
