@@ -156,7 +156,7 @@ def test_the_scannable_part_of_a_shard_is_a_plain_faiss_index(coded: Lake, tmp_p
     read = faiss.read_index(str(tmp_path / "shard.faiss"))
     read.nprobe = lists
     query = np.pad(unit_rows(1, 6, 3), ((0, 0), (0, 2)))
-    probe = leaf.lists.rank_lists(query[0, :6], lists)
+    probe = leaf.lists.rank_lists(query[0, :6], lists, shard.reader(LeafStats()))
 
     assert read.ntotal == int(leaf.lists.list_rows.sum())
     found = set(read.search(query, 20)[1][0].tolist())
