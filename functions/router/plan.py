@@ -16,7 +16,8 @@ from shardlake.core.calibration import ScanPlan, choose
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
-from shardlake.format.manifest import ListExtents, ManifestSpace, Routing
+from shardlake.format.manifest import ManifestSpace
+from shardlake.format.routing import ListExtents, Routing
 from shardlake.query.columns import can_match
 from shardlake.types import Float32Array, Int64Array
 

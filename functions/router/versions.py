@@ -13,7 +13,8 @@ from shardlake.catalog.base import Catalog, Pointer, ShardRow
 from shardlake.deadline import Deadline
 from shardlake.errors import FormatError
 from shardlake.format import locations
-from shardlake.format.manifest import Manifest, ManifestSpace, Routing, decode_manifest, decode_routing
+from shardlake.format.manifest import Manifest, ManifestSpace, decode_manifest
+from shardlake.format.routing import Routing, decode_routing
 from shardlake.store.base import ObjectStore
 from shardlake.store.parallel import in_time
 
@@ -68,7 +69,7 @@ class Versions:
             version.routings[space.name] = _checked(version, space, routing)
         return version.routings[space.name]
 
-    def _read(  # noqa: PLR0917  # private: one caller
+    def _read(
         self, uid: str, pointer: Pointer, kept: Version | None, spaces: Sequence[str], deadline: Deadline
     ) -> Version:
         manifests: list[Manifest] = [] if kept is None else [kept.manifest]

@@ -167,7 +167,7 @@ class ShardCache:
 def _within(ref: ShardRef, told: Sequence[Told]) -> list[Extent]:
     """Returns the places told, or raises FormatError where they cannot be places of lists in that shard."""
     extents = [one.extent for one in told]
-    if any(extent.offset < 0 or extent.bytes < 0 or extent.offset + extent.bytes > ref.tail_offset for extent in extents):
+    if any(min(one.offset, one.bytes) < 0 or one.offset + one.bytes > ref.tail_offset for one in extents):
         raise FormatError("a list is said to lie outside its shard", key=ref.key)
     return extents if sum(extent.bytes for extent in extents) <= MAX_AHEAD_BYTES else []
 

@@ -16,6 +16,8 @@ from shardlake.contracts.shard import (
     WarmUp,
 )
 from shardlake.deadline import Clock, Deadline
+from shardlake.engine.nearest import Found
+from shardlake.engine.shard import OpenShard
 from shardlake.errors import ErrorKind, FormatError, InvalidInput, ShardlakeError
 
 
@@ -37,7 +39,11 @@ class ShardSearch:
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
         opened = not self._cache.holds(request.shard.key)
-        answers = tuple(self._answer(request, search, deadline) for search in request.searches)
+        together = self._together(request, deadline) if len(request.searches) > 1 else {}
+        answers = tuple(
+            self._answer(request, search, deadline, together.get(number))
+            for number, search in enumerate(request.searches)
+        )
         held = None if request.warm is None else self._warm_up(request.shard, request.warm)
         self._cache.settle()
         cold, self._cold = self._cold, False
@@ -60,13 +66,31 @@ class ShardSearch:
             self._cache.forget(ref.key)
             raise
 
-    def _answer(self, request: LeafRequest, search: LeafSearch, deadline: Deadline) -> LeafAnswer:
+    def _open(self, request: LeafRequest, deadline: Deadline, stats: LeafStats) -> OpenShard:
+        told = () if self._cache.holds(request.shard.key) else told_lists(request.searches)
+        return self._cache.open(request.shard, deadline, stats, told)
+
+    def _together(self, request: LeafRequest, deadline: Deadline) -> dict[int, tuple[Found, LeafStats]]:
+        opening = LeafStats()
+        try:
+            opened = self._open(request, deadline, opening)
+            together = opened.scan_together(request.searches, deadline)
+        except ShardlakeError:
+            # One of them is wrong, or a read failed: each is then searched by itself and says what is wrong with it.
+            self._cache.forget(request.shard.key)
+            return {}
+        for _, stats in list(together.values())[:1]:
+            _add(stats, opening)
+        return together
+
+    def _answer(
+        self, request: LeafRequest, search: LeafSearch, deadline: Deadline, scanned: tuple[Found, LeafStats] | None
+    ) -> LeafAnswer:
         opening, ref = LeafStats(), request.shard
         try:
             deadline.check("search the shard")
-            told = () if self._cache.holds(ref.key) else told_lists(request.searches)
-            opened = self._cache.open(ref, deadline, opening, told)
-            answer = opened.search(search, deadline)
+            opened = self._open(request, deadline, opening)
+            answer = opened.search(search, deadline, scanned)
         except FormatError as error:
             self._cache.forget(ref.key)
             return LeafAnswer(error=error)
@@ -74,7 +98,7 @@ class ShardSearch:
             self._cache.trim()
             return LeafAnswer(error=error)
         _add(answer.stats, opening)
-        if answer.stats.bytes_read or answer.stats.cache_bytes:  # after each search that read: all of a batch together may read more than fits
+        if answer.stats.bytes_read or answer.stats.cache_bytes:  # after each: a batch may read more than fits
             self._cache.trim()
         return answer
 

@@ -15,15 +15,12 @@ import orjson
 from shardlake.core.calibration import CurvePoint
 from shardlake.format.container import FORMAT_VERSION
 from shardlake.format.manifest import (
-    ListExtents,
     Manifest,
     ManifestSpace,
-    Routing,
     decode_manifest,
-    decode_routing,
     encode_manifest,
-    encode_routing,
 )
+from shardlake.format.routing import ListExtents, Routing, decode_routing, encode_routing
 from shardlake.format.segment import SegmentItem, decode_segment, encode_segment
 from shardlake.types import IndexType, Metric, SpaceSpec
 from tests import tiny_shard

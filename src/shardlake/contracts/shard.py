@@ -54,29 +54,30 @@ class VectorSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchClause:
-    """What is looked for in one text attribute, with the statistics of the whole collection.
+    """What of `match` is looked for in one text attribute, analysed.
 
     Attributes:
-        terms: analysed, each once; a row with any of them matches.
-        phrases: terms that must follow one another; a row matches only with all of them.
-        docs: how many items have the attribute. mean_length: in terms. df: items that have a term, by `terms`.
+        terms: distinct, those of the phrases too.
+        phrases: terms that must follow one another.
+        docs: texts of the collection with at least one word. mean_length: their words, on average.
+        df: by term, how many of the texts have it: of the whole collection, so that scores do not depend on sharding.
     """
 
     attribute: str
     terms: tuple[str, ...]
-    phrases: tuple[tuple[str, ...], ...] = ()
-    docs: int = 0
-    mean_length: float = 0.0
-    df: tuple[int, ...] = ()
+    phrases: tuple[tuple[str, ...], ...]
+    docs: int
+    mean_length: float
+    df: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchSource:
-    """A full-text search. `bound` is a score that no row exceeds: what scores are divided by when they are fused."""
+    """A whole `match`. No row can score more than `bound`, which is positive; without clauses nothing matches."""
 
     clauses: tuple[MatchClause, ...]
-    bound: float
     weight: float = 1.0
+    bound: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

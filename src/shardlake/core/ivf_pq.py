@@ -82,9 +82,7 @@ class IvfPq:
         """The faiss index itself, holding the lists loaded so far."""
         return self._index
 
-    def load_list(
-        self, number: int, rows: Int64Array, packed: ByteArray, centroid: Float32Array | None = None
-    ) -> None:
+    def load_list(self, number: int, rows: Int64Array, packed: ByteArray, centroid: Float32Array | None = None) -> None:
         """Gives the index one list.
 
         Args:

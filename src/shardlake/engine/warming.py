@@ -49,7 +49,7 @@ def warm_up(shard: OpenShard, reader: Reader, stats: LeafStats, bounds: Bounds) 
         FormatError: when what is read contradicts the format. Whatever the reads raise, but for the deadline.
     """
     try:
-        complete = all([_warm_lists(shard, name, reader, stats, bounds) for name in shard.header.spaces])
+        complete = all(_warm_lists(shard, name, reader, stats, bounds) for name in shard.header.spaces)
         complete = complete and _warm_rest(shard, reader, stats, bounds)
     except DeadlineExceeded:
         complete = False

@@ -9,7 +9,6 @@ which is told its lists needs no others. Rows are numbered by the lists of the p
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,7 +25,6 @@ from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
-_THREE_OFFSETS = struct.Struct("<3I")
 ITEM_CHUNK_BYTES = 16 * 1024  # of items, at least: what one cold hit costs to read
 HITS_PER_READ = 10  # for which reading chunks and reading their table shall cost alike
 _CHUNK_ENTRY_BYTES = 32
@@ -77,12 +75,12 @@ class ListBlock:
 class ItemChunk:
     """Consecutive items, as in the file: where each id and each payload begins (u4), then id, payload, id, …"""
 
-    rows: int
     data: bytes
+    offsets: list[int]
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        start, middle, stop = _THREE_OFFSETS.unpack_from(self.data, 8 * position)
+        start, middle, stop = self.offsets[2 * position : 2 * position + 3]
         try:
             return self.data[start:middle].decode(), self.data[middle:stop]
         except UnicodeDecodeError as exc:
@@ -228,4 +226,4 @@ def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     offsets = np.frombuffer(data[:head], "<u4") if len(data) >= head else np.zeros(1, "<u4")
     if offsets[0] != head or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
         raise FormatError("a chunk of items contradicts its offsets")
-    return ItemChunk(rows=rows, data=data)
+    return ItemChunk(data=data, offsets=offsets.tolist())

@@ -17,7 +17,8 @@ from shardlake.contracts.shard import LeafAnswer, LeafSearch, LeafStats
 from shardlake.core.vectors import prepare, score_exact
 from shardlake.engine.spaces import IvfPqSpace
 from shardlake.format.container import Extent
-from shardlake.format.manifest import decode_manifest, decode_routing
+from shardlake.format.manifest import decode_manifest
+from shardlake.format.routing import decode_routing
 from shardlake.format.segment import SegmentItem
 from shardlake.testing import WrappedCatalog, WrappedStore
 from shardlake.types import AttributeType, IndexType, Metric

@@ -15,7 +15,7 @@ from functions.router import versions as versions_module
 from functions.router.versions import Versions
 from shardlake.deadline import Deadline
 from shardlake.errors import FormatError
-from shardlake.format.manifest import Routing, encode_routing
+from shardlake.format.routing import Routing, encode_routing
 from shardlake.format.segment import SegmentItem
 from shardlake.observability import Observer
 from shardlake.testing import CountingStore, ManualClock
