@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shardlake.engine.reading import Reader
 from shardlake.errors import ErrorKind, FormatError
-from shardlake.format.container import Extent, decode_block, expect
+from shardlake.format.container import expect
 from shardlake.format.paged_map import PagedMap
 from shardlake.format.shard import IDS, ItemChunk, decode_items
 from shardlake.format.shard_header import ShardHeader, items_first_rows
@@ -83,9 +83,7 @@ class ShardItems:
     def ranks(self, reader: Reader) -> npt.NDArray[np.uint32]:
         """Returns (rows,) the place of each row's id among all ids. Cost: one column, once."""
         if self._ranks is None:
-            block = self._header.directory.block("id_rank")
-            extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-            array = decode_block("id_rank", block, reader.extents([extent])[0])
+            array = reader.array("id_rank", self._header.directory.block("id_rank"))
             self._ranks = expect("id_rank", array, np.uint32, (self._header.rows,))
         return self._ranks
 
