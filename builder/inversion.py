@@ -3,7 +3,7 @@
 A run is what was taken in until it held RUN_TOKENS words or RUN_TERMS terms: its occurrences sorted by term and,
 within a term, by row and position, as they came. Runs come in order of rows, so a term's occurrences in all runs, one
 run after another, are in order too. Memory: one run (about 150 MB at its bounds), and the occurrences of the
-commonest term.
+commonest term, about 50 bytes each.
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ class Inverter:
         folder: where the runs may lie.
         languages: of the text attributes, by ordinal.
         rows: of the shard.
+        run_tokens: words of a run.
     """
 
-    def __init__(self, folder: Path, languages: list[str], rows: int) -> None:
+    def __init__(self, folder: Path, languages: list[str], rows: int, *, run_tokens: int = RUN_TOKENS) -> None:
+        self._run_tokens = run_tokens
         self._analyzers = [Analyzer(language) for language in languages]
         self.lengths = [np.zeros(rows, np.uint16) for _ in languages]
         self._files = {name: folder / f"terms-{name}.bin" for name in _COLUMNS}
@@ -70,7 +72,7 @@ class Inverter:
         self.lengths[ordinal][row] = len(words)
         self._tokens.extend(map(self._ids[ordinal].__getitem__, words))
         self._texts.extend((row, len(words)))
-        if len(self._tokens) >= RUN_TOKENS or len(self._terms) >= RUN_TERMS:
+        if len(self._tokens) >= self._run_tokens or len(self._terms) >= RUN_TERMS:
             self._end_run()
 
     def terms(self) -> Iterator[TermBatch]:
@@ -156,9 +158,9 @@ def _batch(
     columns: dict[str, Column], lengths: Column, keys: list[bytes], spans: list[list[tuple[int, int]]]
 ) -> TermBatch:
     flat = [slice(*span) for of_term in spans for span in of_term]
-    rows, positions = (np.concatenate([columns[n][span] for span in flat]).astype(np.int64) for n in _OCCURRENCE)
+    rows, positions = (np.concatenate([columns[n][span] for span in flat]).astype(np.int32) for n in _OCCURRENCE)
     occurrences = np.array([sum(stop - start for start, stop in of_term) for of_term in spans])
-    term_of = np.repeat(np.arange(len(keys)), occurrences)
+    term_of = np.repeat(np.arange(len(keys), dtype=np.int32), occurrences)
     # A row begins where it, or the term, is another than before.
     firsts = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(term_of, prepend=-1) != 0))
     term_of, distinct = term_of[firsts], rows[firsts]
@@ -169,7 +171,7 @@ def _batch(
         occurrences=occurrences,
         rows=distinct,
         frequencies=np.diff(firsts, append=len(rows)),
-        lengths=lengths[ordinals[term_of], distinct].astype(np.int64),
+        lengths=lengths[ordinals[term_of], distinct].astype(np.int32),
         positions=positions,
     )
 
