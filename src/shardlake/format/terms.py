@@ -186,13 +186,15 @@ class TermIndex:
     def __init__(self, header: ShardHeader) -> None:
         self._rows = header.rows
         self._arrays = header.arrays
+        if GROUPS not in header.arrays:
+            raise FormatError("the shard has a map of terms, and not where they lie", block=GROUPS)
         self._groups = expect(GROUPS, header.arrays[GROUPS], np.uint64, (None, 6))
         self._map = PagedMap(header.arrays, MAP)
 
     @staticmethod
     def is_in(header: ShardHeader) -> bool:
         """Returns whether a shard has terms at all: those of the first format version have none."""
-        return GROUPS in header.arrays
+        return GROUPS in header.arrays or f"{MAP}/pages" in header.arrays
 
     @property
     def resident_bytes(self) -> int:
