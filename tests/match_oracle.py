@@ -1,4 +1,4 @@
-"""BM25 and phrases by the words of docs/match.md, row by row in plain Python; and a file with terms, written and read."""
+"""BM25 and phrases as docs/match.md says them, row by row in plain Python; and a file of terms, written and read."""
 
 from __future__ import annotations
 

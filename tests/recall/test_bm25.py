@@ -1,4 +1,4 @@
-"""Scores of `match` against bm25s, a kept implementation, given the same terms: from items to rows, by 1 and 4 shards."""
+"""Scores of `match` against bm25s, a kept implementation, given the same terms: items in 1 and in 4 shards."""
 
 from __future__ import annotations
 

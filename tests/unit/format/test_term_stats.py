@@ -156,6 +156,9 @@ def test_statistics_with_a_lying_meta_object_are_a_format_error_or_statistics() 
         truth: dict[str, Any] = directory_of(data)
         for path in _paths(truth["meta"]):
             for lie in HOSTILE:
-                yield f"{path} = {lie!r}", with_directory(data, _changed(truth, ("meta", *path), lambda _, lie=lie: lie))
+                yield (
+                    f"{path} = {lie!r}",
+                    with_directory(data, _changed(truth, ("meta", *path), lambda _, lie=lie: lie)),
+                )
 
     assert what_breaks(lambda lied: File(lied, tail).ask(), files(), ShardlakeError) == []

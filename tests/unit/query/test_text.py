@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import Stemmer
 import pytest
+import Stemmer
 
 from shardlake.limits import MAX_TERM_CHARS, MAX_TOKENS_PER_TEXT
 from shardlake.query.text import ANALYSIS_VERSION, Analyzer
@@ -11,7 +11,8 @@ from shardlake.types import LANGUAGES, NO_LANGUAGE
 
 # One text a script or a trap; what it gives is fixed for the analysis version, as files are for a format version.
 GOLDEN = {
-    "english": ("Running boots, the film's don’t U.S.A. 3.14 C++ naïve_x", ["run", "boot", "the", "film", "don't", "u.s.a", "3.14", "c", "naïve_x"]),
+    "english": ("Running boots, the film's don’t U.S.A. 3.14 C++ naïve_x",
+                ["run", "boot", "the", "film", "don't", "u.s.a", "3.14", "c", "naïve_x"]),
     "german": ("Die Straßen, STRASSEN", ["die", "strass", "strass"]),
     "french": ("L'été, les étés", ["été", "le", "été"]),
     "turkish": ("ILIK İl", ["ılık", "il"]),
@@ -64,8 +65,13 @@ def test_emoji_do_not_join_words() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("東京都", ["東", "京", "都"]), ("สวัสดี", ["ส", "วั", "ส", "ดี"]), ("ひら", ["ひ", "ら"]), ("コンピューター", ["コンピューター"])],
-)  # fmt: skip
+    [
+        ("東京都", ["東", "京", "都"]),
+        ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
+        ("ひら", ["ひ", "ら"]),
+        ("コンピューター", ["コンピューター"]),
+    ],
+)
 def test_scripts_without_spaces_give_their_characters_but_katakana_words(text: str, expected: list[str]) -> None:
     assert words(text) == expected
 
