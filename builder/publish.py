@@ -44,18 +44,20 @@ def write_manifest(
 
 def _describe(context: BuildContext, found: Survey, space: TrainedSpace, curve: Sequence[CurvePoint]) -> ManifestSpace:
     name = space.spec.name
-    key = locations.routing(context.uid, found.version, name)
-    context.store.put(key, encode_routing(space.centroids))
+    key = None
+    if space.hash is None:  # buckets are chosen by the shards: every shard has all of them
+        key = locations.routing(context.uid, found.version, name)
+        context.store.put(key, encode_routing(space.centroids))
     return ManifestSpace(
         name=name,
         dimension=space.spec.dimension,
         metric=space.spec.metric,
         index=space.index,
-        lists=len(space.centroids),
+        lists=space.probes,
         rows=space.rows,
         routing_key=key,
         curve=tuple(curve),
-        encoder_digest=found.encoders.get(name),
+        encoder_digest=found.encoders.get(space.stored_as),
     )
 
 

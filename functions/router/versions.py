@@ -56,6 +56,7 @@ class Versions:
     def centroids(self, version: Version, space: ManifestSpace, deadline: Deadline) -> Float32Array:
         """Returns (lists, d) float32 of a space. Cost: one GET where they are not kept."""
         if space.name not in version.centroids:
+            assert space.routing_key is not None, "only shards know what to probe of it"
             data = self._store.get(space.routing_key, max_bytes=limits.MAX_DIRECTORY_BYTES, deadline=deadline)
             centroids = decode_routing(data)
             if centroids.shape != (space.lists, space.dimension):

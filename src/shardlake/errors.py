@@ -76,6 +76,7 @@ class ErrorKind(StrEnum):
     DEADLINE_EXCEEDED = "deadline-exceeded"
     LOCAL_CLOUD = "local-cloud"
     ENCODER_CHANGED = "encoder-changed"
+    TOO_MANY_VALUES = "too-many-values"
 
 
 class ShardlakeError(Exception):
@@ -229,6 +230,7 @@ _CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
         ErrorKind.COMMIT_CONFLICT,
         ErrorKind.NOTHING_TO_BUILD,
         ErrorKind.ENCODER_CHANGED,
+        ErrorKind.TOO_MANY_VALUES,
     ),
     Overloaded: (ErrorKind.THROTTLED,),
     FormatError: (

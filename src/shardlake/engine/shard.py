@@ -11,12 +11,14 @@ from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
 from shardlake.core.vectors import score_exact
 from shardlake.deadline import Deadline
+from shardlake.engine.binary_space import BinarySpace
 from shardlake.engine.reading import Reader, ReadRanges
-from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, Probe, RowLists, Scored, count_scan
+from shardlake.engine.space_types import open_space
+from shardlake.engine.spaces import OpenSpace, Probe, RowLists, Scored, count_scan
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
 from shardlake.format.container import Extent, decode_block, expect, parse_tail
-from shardlake.format.shard import SHARD_KIND, ItemChunk, decode_items
+from shardlake.format.shard import SHARD_KIND, ItemChunk, ShardSpace, decode_items
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, items_first_rows, read_header
 from shardlake.query.columns import Column, evaluate
 from shardlake.query.filter import attributes_of
@@ -43,6 +45,7 @@ class OpenShard:
         self.header = header
         self._read = read
         self._spaces: dict[str, OpenSpace] = {}
+        self._binary: dict[str, BinarySpace] = {}
         self._columns: dict[str, Column] = {}
         self._row_lists: dict[str, RowLists] = {}
         self._first_rows = items_first_rows(header)
@@ -53,7 +56,9 @@ class OpenShard:
     @property
     def resident_bytes(self) -> int:
         """What this shard holds in memory, near enough to bound a cache by."""
-        return self._item_bytes + self._other_bytes + sum(space.lists.resident_bytes for space in self._spaces.values())
+        spaces = sum(space.resident_bytes for space in self._spaces.values())
+        buckets = sum(space.resident_bytes for space in self._binary.values())
+        return self._item_bytes + self._other_bytes + spaces + buckets
 
     def forget_items(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
@@ -65,15 +70,27 @@ class OpenShard:
         return Reader(self._read, deadline, stats)
 
     def space(self, name: str) -> OpenSpace:
-        """Returns a space of the shard or raises NotFound."""
-        found = self._spaces.get(name)
-        if found is None:
-            spec = self.header.spaces.get(name)
-            if spec is None:
-                raise NotFound(f"the shard has no space {name}", kind=ErrorKind.UNKNOWN_SPACE)
-            found = (FlatSpace if spec.index is IndexType.FLAT else IvfPqSpace)(self.header, spec)
-            self._spaces[name] = found
-        return found
+        """Returns the space that has a space's vectors: itself, or its source. Raises NotFound."""
+        spec = self._spec(name)
+        stored = spec.source or name
+        if stored not in self._spaces:
+            self._spaces[stored] = open_space(self.header, self.header.spaces[stored])
+        return self._spaces[stored]
+
+    def binary(self, name: str) -> BinarySpace | None:
+        """Returns the hash buckets of a binary_mih space, None for a space of another type. Raises NotFound."""
+        spec = self._spec(name)
+        if spec.index is not IndexType.BINARY_MIH:
+            return None
+        if name not in self._binary:
+            self._binary[name] = BinarySpace(self.header, spec, self.space(name))
+        return self._binary[name]
+
+    def _spec(self, name: str) -> ShardSpace:
+        spec = self.header.spaces.get(name)
+        if spec is None:
+            raise NotFound(f"the shard has no space {name}", kind=ErrorKind.UNKNOWN_SPACE)
+        return spec
 
     def search(self, search: LeafSearch, deadline: Deadline | None = None) -> LeafAnswer:
         """Runs one search.
@@ -134,12 +151,17 @@ class OpenShard:
         self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats
     ) -> tuple[str, Scored]:
         assert search.space is not None
+        assert search.query is not None
         space = self.space(search.space)
         is_flat = space.lists.space.index is IndexType.FLAT
         if search.exact and not is_flat:
             return "exact", self._exact(search, space, passing, reader, stats)
         if is_flat or (passing is not None and stats.rows_passing <= FEW_ROWS):
             return "rows", self._by_rows(search, space, passing, reader, stats)
+        if (buckets := self.binary(search.space)) is not None:
+            members = self._lists_of(space.lists.space.name, reader)
+            depth = search.nprobe, search.candidates, search.k
+            return "buckets", buckets.search(search.query, *depth, passing, members, reader, stats)
         return "scan", self._by_scan(search, space, passing, reader, stats)
 
     def _by_scan(
@@ -273,7 +295,7 @@ class OpenShard:
             self._item_bytes += len(data)
 
     def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, npt.NDArray[np.float32]]:
-        members = self._lists_of(space, reader)
+        members = self._lists_of(self.space(space).lists.space.name, reader)
         found: dict[int, npt.NDArray[np.float32]] = {}
         wanted = sorted({int(members.of_row[row]) for row in rows} - {-1})
         for number, vectors in self.space(space).lists.exact(wanted, reader):
