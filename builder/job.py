@@ -5,7 +5,7 @@ Example: `run(context)` returns the committed pointer; killed anywhere and run a
 
 from __future__ import annotations
 
-from builder import assign, calibrate, deal, publish, survey, train, write
+from builder import assign, calibrate, deal, publish, survey, terms, train, write
 from builder.context import BuildContext
 from shardlake.catalog.base import Pointer
 from shardlake.errors import Conflict
@@ -52,9 +52,10 @@ def _build(context: BuildContext) -> Pointer:
     dealing = deal.weigh(context, found, dealing, primary.spec.name, primary.centroids, primary.spec.metric)
     assign.assign(context, found, trained, dealing)
     rows = write.write(context, found, trained, dealing.shards)
+    texts = terms.merge(context, found.version, dealing.shards)
     curves = calibrate.calibrate(context, found, trained, rows)
     context.report("commit", 0.98)
-    key = publish.write_manifest(context, found, trained, rows, curves)
+    key = publish.write_manifest(context, found, trained, rows, curves, texts)
     return publish.commit(context, found, rows, key)
 
 

@@ -8,13 +8,15 @@ import orjson
 from builder.context import BuildContext
 from builder.gather import ShardRows, gather
 from builder.survey import Survey
+from builder.terms import write_terms
 from builder.train import TrainedSpace
 from builder.write_space import write_space, write_tail
 from shardlake.catalog.base import ShardRow
 from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
-from shardlake.format.shard import ITEM_CHUNK_BYTES, SHARD_KIND, ShardWriter
+from shardlake.format.shard import SHARD_KIND, ShardWriter, chunk_bytes
+from shardlake.format.terms import TermWriter
 from shardlake.query.columns import Column, build_column, concatenate
 from shardlake.types import CollectionSchema, Int64Array
 
@@ -64,7 +66,8 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     path = context.scratch / "shard.bin"
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
-        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order)
+        terms = write_terms(context, writer, shard_id, rows, order)
+        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order, terms)
     key = locations.shard(context.uid, found.version, shard_id)
     context.store.upload_file(key, path)
     meta = {
@@ -93,16 +96,24 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     shard_id: int,
     rows: ShardRows,
     order: Int64Array,
+    terms: TermWriter | None,
 ) -> tuple[int, dict[str, tuple[object, object]]]:
     described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
     columns = _columns(schema, rows, order)
     for name, column in columns.items():
         writer.add_column(name, column)
-    writer.add_array("id_rank", _id_rank(rows, order))
+    ids = _ids(rows, order)
+    writer.add_array("id_rank", _id_rank(ids))
+    writer.add_ids(ids)
     _write_items(writer, rows, order)
+    for name, space in trained.items():
+        if space.spec.source is None:
+            writer.add_array(f"centroids/{name}", space.centroids[slice(*space.shard_lists(shard_id))])
     tail_offset = writer.begin_tail(list(trained))
     for space in trained.values():
-        write_tail(writer, space, shard_id)
+        write_tail(writer, space)
+    if terms is not None:
+        terms.add_to_tail()
     writer.finish(rows=rows.rows, spaces=described, attributes=schema.attributes)
     zones = {name: zone for name, column in columns.items() if (zone := column.zone()) is not None}
     return tail_offset, zones
@@ -127,9 +138,8 @@ def _ids(rows: ShardRows, order: Int64Array) -> list[bytes]:
     return [rows.ids[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
 
 
-def _id_rank(rows: ShardRows, order: Int64Array) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     # UTF-8 bytes sort as their code points do.
-    ids = _ids(rows, order)
     rank = np.empty(len(ids), np.uint32)
     rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
     return rank
@@ -137,10 +147,10 @@ def _id_rank(rows: ShardRows, order: Int64Array) -> np.ndarray[tuple[int], np.dt
 
 def _write_items(writer: ShardWriter, rows: ShardRows, order: Int64Array) -> None:
     sizes = np.diff(rows.payload_offsets)[order] + np.diff(rows.id_offsets)[order]
-    start, size = 0, 0
+    start, size, most = 0, 0, chunk_bytes(int(sizes.sum()))
     for row, bytes_of_row in enumerate(sizes.tolist()):
         size += bytes_of_row
-        if size >= ITEM_CHUNK_BYTES or row == len(sizes) - 1:
+        if size >= most or row == len(sizes) - 1:
             chunk = order[start : row + 1]
             writer.add_items(start, _ids(rows, chunk), _payloads(rows, chunk))
             start, size = row + 1, 0

@@ -53,11 +53,9 @@ def write_space(
     )
 
 
-def write_tail(writer: ShardWriter, space: TrainedSpace, shard_id: int) -> None:
-    """Writes what a search needs of the space before it can choose what to read."""
-    name, (first, stop) = space.spec.name, space.shard_lists(shard_id)
-    if space.spec.source is None:
-        writer.add_array(f"centroids/{name}", space.centroids[first:stop])
+def write_tail(writer: ShardWriter, space: TrainedSpace) -> None:
+    """Writes what a search needs of the space before it can read anything else."""
+    name = space.spec.name
     if space.codewords is not None:
         writer.add_array(f"codewords/{name}", space.codewords)
     if space.transform is not None:

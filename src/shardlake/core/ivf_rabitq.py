@@ -115,6 +115,8 @@ class IvfRabitq:
     def __init__(self, book: RabitqBook) -> None:
         # The quantizer is held by this object: faiss keeps a bare pointer to it.
         self._index, self._quantizer = _index(book)
+        lists, dimension = book.centroids.shape
+        self._centroids = faiss.rev_swig_ptr(self._quantizer.get_xb(), lists * dimension).reshape(lists, dimension)
         self._lists = faiss.downcast_InvertedLists(self._index.invlists)
 
     @property
@@ -122,14 +124,17 @@ class IvfRabitq:
         """The faiss index itself, holding the lists loaded so far."""
         return self._index
 
-    def load_list(self, number: int, rows: Int64Array, packed: ByteArray) -> None:
+    def load_list(self, number: int, rows: Int64Array, packed: ByteArray, centroid: Float32Array | None = None) -> None:
         """Gives the index one list.
 
         Args:
             number: of the list within the shard; loaded at most once.
             rows: (n,) int64 row numbers.
             packed: bytes of the list, as `Encoder` made them.
+            centroid: (d,) float32 of the list, rotated, where the book does not have it yet.
         """
+        if centroid is not None:
+            self._centroids[number] = centroid
         self._lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(packed))
         self._index.ntotal += len(rows)
 

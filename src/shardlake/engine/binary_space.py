@@ -13,23 +13,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shardlake.contracts.shard import LeafStats
+from shardlake.contracts.shard import LeafStats, VectorSource
 from shardlake.core import binary
+from shardlake.engine.nearest import FEW_ROWS, Found, MembersOf, Nearest
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import OpenSpace, RowLists, Scored
+from shardlake.engine.spaces import OpenSpace
 from shardlake.format.shard import ShardSpace, decode_bucket
 from shardlake.format.shard_header import ShardHeader
-from shardlake.types import BoolArray, ByteArray, Float32Array, Int64Array
+from shardlake.query.rows import RowSet
+from shardlake.types import ByteArray, Float32Array, IndexType, Int64Array
 
-ROW_AND_PLACE_BYTES = 8  # a row of a bucket in memory
+ROW_BYTES = 8  # a row number of a bucket in memory
 
 
-class BinarySpace:
-    """Hash buckets of one shard, loaded when a search first opens them, beside the space that scores."""
+class Buckets:
+    """Hash buckets of one shard, loaded when a search first opens them."""
 
-    def __init__(self, header: ShardHeader, space: ShardSpace, source: OpenSpace) -> None:
+    def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
         self.space = space
-        self.source = source
         self._header = header
         self._hash = binary.BinaryHash(
             directions=header.arrays[f"directions/{space.name}"],
@@ -46,51 +47,24 @@ class BinarySpace:
 
     @property
     def resident_bytes(self) -> int:
-        """What its buckets hold in memory; the source counts itself."""
+        """What they hold in memory, near enough to bound a cache by."""
         return self._bucket_bytes
-
-    def search(  # noqa: PLR0917  # the parameters of a scan
-        self,
-        query: Float32Array,
-        nprobe: int,
-        candidates: int,
-        k: int,
-        passing: BoolArray | None,
-        members: RowLists,
-        reader: Reader,
-        stats: LeafStats,
-    ) -> Scored:
-        """Returns the rows nearest by Hamming distance among those of the nearest buckets, scored by the source.
-
-        Args:
-            query: (d,) float32, prepared for the source's metric.
-            nprobe: buckets to open; under a filter as many more as it takes to see as many rows that pass.
-            candidates: rows to score, at most.
-            k: and at least, unless fewer pass.
-            passing: (rows,) those that may be returned.
-            members: of the source. reader: of the shard. stats: counts into.
-        """
-        share = 1.0 if passing is None else max(float(passing.mean()), 1 / len(passing))
-        rows = self.candidates(query, math.ceil(nprobe / share), (k, max(candidates, k)), passing, reader, stats)
-        lists = np.unique(members.of_row[rows])
-        self.source.load(lists.tolist(), reader)
-        stats.rows_refined += len(rows)
-        reader.check("refine")
-        return rows, self.source.score_rows(query, rows)
 
     def candidates(  # noqa: PLR0917  # the parameters of a scan
         self,
         query: Float32Array,
         nprobe: int,
         bounds: tuple[int, int],
-        passing: BoolArray | None,
+        passing: RowSet | None,
         reader: Reader,
         stats: LeafStats,
     ) -> Int64Array:
         """Returns the rows nearest by Hamming distance in the nearest `nprobe` buckets, nearest first.
 
         Args:
-            query, nprobe, passing, reader, stats: as of `search`.
+            query: (d,) float32, prepared for the metric of the vectors.
+            nprobe: buckets to open.
+            passing: rows that may be returned. reader: of the shard. stats: counts into.
             bounds: how many at least and at most. Where the buckets have fewer than the least, twice as many are
                 opened, and so on, until there are no more. Cost: one round of reads, and one more each time.
         """
@@ -103,7 +77,7 @@ class BinarySpace:
             for number in buckets.tolist():
                 self._seen[self._rows[number]] = True
             opened += len(buckets)
-            rows = np.flatnonzero(self._seen if passing is None else self._seen & passing)
+            rows = np.flatnonzero(self._seen if passing is None else self._seen & passing.mask)
             if len(rows) >= least or opened == len(ranked):
                 break
             nprobe = 2 * max(nprobe, 1)
@@ -123,12 +97,40 @@ class BinarySpace:
             rows = bucket.rows.astype(np.int64)
             self._rows[number] = rows
             self._codes[rows] = _words(bucket.codes)
-            self._bucket_bytes += count * (ROW_AND_PLACE_BYTES + self.space.bits // 8 // self.space.tables)
+            self._bucket_bytes += count * (ROW_BYTES + self.space.bits // 8 // self.space.tables)
 
     def _ranked(self, query: Float32Array) -> Int64Array:
         """Returns the buckets that hold anything, nearest first."""
         filled = np.flatnonzero(self.bucket_rows)
         return filled[np.argsort(-self._hash.bucket_scores(query)[filled], kind="stable")]
+
+
+class NearestBuckets(Nearest):
+    """Searches of a binary_mih space: found by its buckets, scored by the space that has the vectors."""
+
+    def __init__(self, space: OpenSpace, members: MembersOf, buckets: Buckets) -> None:
+        """Args: the space that has the vectors, its members, and the buckets."""
+        super().__init__(space, members)
+        self.buckets = buckets
+
+    def search(self, source: VectorSource, k: int, passing: RowSet | None, reader: Reader, stats: LeafStats) -> Found:
+        """Returns the rows that may be among the k nearest, scored: as `Nearest.search`.
+
+        Where few rows pass, or the search is exact, the vectors themselves are searched. Under another filter as many
+        more buckets are opened as it takes to see as many rows that pass.
+        """
+        if passing is not None and passing.is_all:
+            passing = None
+        few_pass = passing is not None and passing.count <= max(FEW_ROWS, k)
+        if source.exact or few_pass or self.space.lists.space.index is IndexType.FLAT:
+            return super().search(source, k, passing, reader, stats)
+        share = 1.0 if passing is None else passing.count / len(passing.mask)
+        bounds = k, max(source.candidates, k)
+        nprobe = math.ceil(source.nprobe / share)
+        rows = self.buckets.candidates(source.query, nprobe, bounds, passing, reader, stats)
+        stats.rows_refined += len(rows)
+        scores = self.score(source, rows, reader)
+        return Found(rows, scores.astype(np.float32), "buckets")
 
 
 def _words(codes: ByteArray) -> binary.Words:

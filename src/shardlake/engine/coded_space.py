@@ -14,7 +14,8 @@ from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import LoadedLists, Probe
 from shardlake.format.shard import ShardSpace
 from shardlake.format.shard_header import ShardHeader
-from shardlake.types import BoolArray, Float32Array, IndexType, Int64Array, Metric
+from shardlake.query.rows import RowSet
+from shardlake.types import Float32Array, IndexType, Int64Array, Metric
 
 
 class CodedSpace:
@@ -49,21 +50,27 @@ class CodedSpace:
         for number, block in self.lists.blocks(lists, reader):
             self._refine[block.rows] = block.refine
             self._scales[block.rows] = block.scales
-            self._index.load_list(number, block.rows.astype(np.int64), block.packed)
-            self.lists.keep(number, block.bytes)
+            centroid = None if block.centroid is None else self._of_codes(block.centroid[None])[0]
+            self._index.load_list(number, block.rows.astype(np.int64), block.packed, centroid)
+            self.lists.keep(number, block.bytes, block.centroid)
 
     def scan(
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
         if not (self.lists.all_loaded or self.lists.loaded[probe.lists].all()):
             self.load(probe.lists.tolist(), reader)
         coarse = -probe.scores if self.lists.space.metric is Metric.L2 else probe.scores
-        chosen, bitmap = (None, None) if passing is None else selector(passing)
+        chosen = None if passing is None else selector(passing.bitmap)
         rows = self._index.scan(self._of_codes(query[None]), probe.lists[None], coarse[None], candidates, chosen)[0]
-        del bitmap  # faiss read it until here
         found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
         return found
+
+    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+        """Scans loaded lists for many queries at once: `OpenSpace.scan_many`."""
+        signed = -coarse if self.lists.space.metric is Metric.L2 else coarse
+        turned = self._of_codes(queries)
+        return self._index.scan(turned, np.ascontiguousarray(lists), np.ascontiguousarray(signed), candidates)
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) scores of loaded rows by their refine rows."""

@@ -11,7 +11,8 @@ from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import LoadedLists, Probe
 from shardlake.format.shard import ShardSpace
 from shardlake.format.shard_header import ShardHeader
-from shardlake.types import BoolArray, Float32Array, Int64Array
+from shardlake.query.rows import RowSet
+from shardlake.types import Float32Array, Int64Array
 
 
 class FlatSpace:
@@ -34,12 +35,16 @@ class FlatSpace:
             self.lists.keep(number, vectors.nbytes + 4 * rows[number].nbytes)
 
     def scan(
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest in the lists, which may be fewer."""
         if not (self.lists.all_loaded or self.lists.loaded[probe.lists].all()):
             self.load(probe.lists.tolist(), reader)
-        return self._index.scan(query, probe.lists, candidates, passing)
+        return self._index.scan(query, probe.lists, candidates, None if passing is None else passing.mask)
+
+    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+        """Never called: without codes nothing is won by scanning for many queries at once."""
+        raise AssertionError("a space without codes is scanned for one query at a time")
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) exact scores of loaded rows."""

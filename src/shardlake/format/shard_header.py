@@ -122,7 +122,7 @@ def _check_space(header: ShardHeader, space: ShardSpace) -> None:
     if int(list_rows.sum(dtype=np.uint64)) > header.rows:
         raise FormatError("the shard's lists have more rows than the shard", space=name)
     if space.source is None:
-        _expect(header, f"centroids/{name}", np.float32, (lists, dimension))
+        _check_centroids(header, space)
 
 
 def _check_codes(header: ShardHeader, space: ShardSpace) -> None:
@@ -170,6 +170,13 @@ def _check_buckets(header: ShardHeader, space: ShardSpace) -> None:
         raise FormatError("the shard's buckets have more rows than the shard", space=space.name)
     _expect(header, f"directions/{space.name}", np.float32, (space.bits, space.dimension))
     _expect(header, f"thresholds/{space.name}", np.float32, (space.bits,))
+
+
+def _check_centroids(header: ShardHeader, space: ShardSpace) -> None:
+    # In the tail in files of version 1; since then in the body, where only searches read them that rank lists.
+    block = header.directory.block(f"centroids/{space.name}")
+    if (block.dtype, block.shape) != ("<f4", (space.lists, space.dimension)):
+        raise FormatError("a block has another type or shape than the format says", block=f"centroids/{space.name}")
 
 
 def _check_items(header: ShardHeader) -> None:
