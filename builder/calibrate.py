@@ -1,4 +1,4 @@
-"""Stage 5: what each plan finds: held-out queries are searched exactly, and by every plan, with and without filters.
+"""Stage 6: what each plan finds: held-out queries are searched exactly, and by every plan, with and without filters.
 
 Of each space and each kind of queries (items; texts, where the space can be asked by text) the truth is found in one
 pass over all rows, for all filters at once; then scans of the shards tell what codes and refinement lose of it. Memory:
@@ -7,8 +7,7 @@ one shard, or one part.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,29 +15,27 @@ import numpy as np
 from builder import held_out, truth
 from builder.context import BuildContext
 from builder.held_out import HeldOut, Sampled
-from builder.scans import MAX_CANDIDATES, Plan, Scans, ShardRows
+from builder.scans import MAX_CANDIDATES, BucketScans, Plan, Scans, ShardRows
+from builder.stored import open_stored
 from builder.survey import Survey
 from builder.train import TrainedSpace
-from builder.truth import Kind, Pass, Truth
+from builder.truth import Pass, Truth
 from builder.write import labels
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafStats
 from shardlake.core.calibration import (
     CALIBRATED_K,
     CANDIDATES_GRID,
-    CONFIDENCE,
     BandPoint,
     CurvePoint,
     Queries,
     depth_grid,
     nprobe_grid,
 )
-from shardlake.deadline import Deadline
-from shardlake.engine.shard import FEW_ROWS, OpenShard, open_shard
-from shardlake.store.base import ByteRange, ObjectStore
-from shardlake.types import Float32Array, IndexType
+from shardlake.types import IndexType
 
 SCANNED_QUERIES = 64  # that a filter's scans are asked: what codes lose varies less than what lists do
+BUCKET_QUERIES = 32  # the same of buckets, of which every depth is searched
 BAND_CANDIDATES = (8, 32, 100)  # refined for each hit under a filter
 SATURATED = 0.998  # of a mean: deeper lists find nothing more
 USELESS = 0.6  # a depth that finds less is not worth a line in the manifest
@@ -54,7 +51,7 @@ class Calibrated:
 
 
 def calibrate(
-    context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], shards: Sequence[ShardRow]
+    context: BuildContext, found: Survey, trained: Mapping[str, TrainedSpace], shards: Sequence[ShardRow]
 ) -> dict[str, Calibrated]:
     """Returns what was measured of each space; each is one artefact."""
     measured = {}
@@ -62,28 +59,38 @@ def calibrate(
         context.report("calibrate", 0.8)
         stored = context.load(f"curve-{name}")
         if stored is None:
-            made = Calibrated() if space.index is IndexType.FLAT else _measure(context, found, space, shards)
+            is_exact = space.index is IndexType.FLAT
+            made = Calibrated() if is_exact else _measure(context, found, space, trained[space.stored_as], shards)
             meta = {"curve": [asdict(p) for p in made.curve], "bands": [asdict(p) for p in made.bands]}
             stored = context.save(f"curve-{name}", {}, meta)
-        measured[name] = Calibrated(
-            curve=tuple(
-                CurvePoint(**{**point, "queries": Queries(point["queries"])}) for point in stored.meta["curve"]
-            ),
-            bands=tuple(BandPoint(**{**point, "queries": Queries(point["queries"])}) for point in stored.meta["bands"]),
-        )
+        measured[name] = _decode(stored.meta)
     return measured
 
 
-def _measure(context: BuildContext, found: Survey, space: TrainedSpace, shards: Sequence[ShardRow]) -> Calibrated:
-    sampled = held_out.sample(context, found, space)
-    texts = held_out.text_queries(context, space, sampled)
+def _decode(meta: Mapping[str, list[dict[str, object]]]) -> Calibrated:
+    def told(point: dict[str, object]) -> dict[str, object]:
+        return {**point, "queries": Queries(str(point["queries"]))}
+
+    return Calibrated(
+        curve=tuple(CurvePoint(**told(point)) for point in meta["curve"]),  # type: ignore[arg-type]  # as saved above
+        bands=tuple(BandPoint(**told(point)) for point in meta["bands"]),  # type: ignore[arg-type]
+    )
+
+
+def _measure(
+    context: BuildContext, found: Survey, space: TrainedSpace, stored: TrainedSpace, shards: Sequence[ShardRow]
+) -> Calibrated:
+    sampled = held_out.sample(context, found, stored)
+    texts = held_out.text_queries(context, stored, sampled)
     curve: list[CurvePoint] = []
     bands: list[BandPoint] = []
     for number, queries in enumerate([sampled.held_out] if texts is None else [sampled.held_out, texts]):
-        everything = _truths(context, found, space, sampled, queries, np.random.default_rng([context.seed, 3, number]))
-        points, of_bands = _Measure(context, space, queries).run(everything, shards)
-        curve += points
-        bands += of_bands
+        everything = _truths(context, found, stored, sampled, queries, np.random.default_rng([context.seed, 3, number]))
+        measure = _Measure(space, queries, everything)
+        for shard in _opened(context, space, shards, everything):
+            measure.add(shard)
+        curve += measure.curve()
+        bands += measure.bands()
     return Calibrated(curve=tuple(curve), bands=tuple(bands))
 
 
@@ -101,141 +108,98 @@ def _truths(  # noqa: PLR0917  # private: one caller
     return truth.find(parts, rows, queries, made, space, k=max(CALIBRATED_K), rng=rng)
 
 
-class _Measure:
-    """Measures one space with queries of one kind."""
+def _opened(
+    context: BuildContext, space: TrainedSpace, shards: Sequence[ShardRow], everything: Pass
+) -> Iterator[ShardRows]:
+    for row in shards:
+        opened = open_stored(context.store, row)
+        first, stop = row.lists[space.stored_as]
+        if first < stop:
+            rows = held_out.flat(labels(context, row.shard_id))
+            yield ShardRows.of(opened.nearest(space.spec.name), opened.reader(LeafStats()), first, rows, everything)
 
-    def __init__(self, context: BuildContext, space: TrainedSpace, queries: HeldOut) -> None:
-        self._context = context
+
+class _Measure:
+    """What queries of one kind find in one space."""
+
+    def __init__(self, space: TrainedSpace, queries: HeldOut, everything: Pass) -> None:
         self._space = space
         self._queries = queries
-
-    def run(self, everything: Pass, shards: Sequence[ShardRow]) -> tuple[list[CurvePoint], list[BandPoint]]:
-        """Returns the points of the curve and of the bands."""
         plain, *filtered = everything.truths
-        scanned = [found for found in filtered if found.rows > FEW_ROWS]
-        scans = [Scans(self._queries, plain, len(self._queries.vectors), self._plans(plain))]
-        scans += [Scans(self._queries, found, SCANNED_QUERIES, self._band_plans(found)) for found in scanned]
-        for shard in self._opened(shards, everything):
-            reader = shard.opened.reader(LeafStats())
-            leaf = shard.opened.space(self._space.spec.name)
-            leaf.load(range(leaf.lists.space.lists), reader)
-            for scan in scans:
-                scan.add(shard, leaf, reader)
-        curve = [self._point(plan, scans[0].recall(plan)) for plan in self._plans(plain)]
-        best = {k: max(point.recall for point in curve if point.k == k) for k in CALIBRATED_K}
-        of_scans = {id(scan.truth): scan for scan in scans}
-        bands = [
-            point
-            for band in sorted({found.filter.selectivity for found in filtered})
-            for point in self._band(
-                [(found, of_scans.get(id(found))) for found in filtered if found.filter.selectivity == band], best
+        self._plain = self._scans(plain, len(queries.vectors), nprobe_grid(space.probes), CANDIDATES_GRID)
+        asked = SCANNED_QUERIES if space.hash is None else BUCKET_QUERIES
+        self._filtered = [self._scans(of, asked, self._depths, BAND_CANDIDATES) for of in filtered]
+
+    @property
+    def _depths(self) -> list[int]:
+        # Buckets are many, and each depth of them is a search of its own.
+        return depth_grid(self._space.probes) if self._space.hash is None else nprobe_grid(self._space.probes)
+
+    def _scans(self, found: Truth, asked: int, grid: Sequence[int], candidates: Sequence[int]) -> Scans:
+        if self._space.hash is not None:
+            return BucketScans(self._queries, found, asked, _plans(grid, candidates))
+        k = max(CALIBRATED_K)
+        enough = next((depth for depth in grid if found.list_recall(k, depth).mean() >= SATURATED), grid[-1])
+        return Scans(self._queries, found, asked, _plans([d for d in grid if d <= enough], candidates))
+
+    def add(self, shard: ShardRows) -> None:
+        """Searches one shard."""
+        for scans in (self._plain, *self._filtered):
+            scans.add(shard)
+
+    def curve(self) -> Iterator[CurvePoint]:
+        """Yields what plans find without a filter."""
+        for plan in self._plain.plans:
+            mean, error = self._plain.estimate(plan)
+            yield CurvePoint(
+                k=plan.k,
+                nprobe=plan.depth,
+                candidates_per_hit=plan.per_hit,
+                recall=round(mean, 4),
+                recall_low=round(mean - error, 4),
+                queries=self._queries.kind,
             )
-        ]
-        return curve, bands
 
-    # Without a filter -----------------------------------------------------------------------------
+    def bands(self) -> Iterator[BandPoint]:
+        """Yields what depths find in each band, under the worst kind of filter."""
+        for band in sorted({scans.truth.filter.selectivity for scans in self._filtered}):
+            yield from self._band([scans for scans in self._filtered if scans.truth.filter.selectivity == band])
 
-    def _plans(self, plain: Truth) -> list[Plan]:
-        depths = _until_saturated(plain, nprobe_grid(len(self._space.centroids)))
-        return [
-            Plan(k, depth, per_hit)
-            for k in CALIBRATED_K
-            for depth in depths
-            for per_hit in CANDIDATES_GRID
-            if k * per_hit <= MAX_CANDIDATES
-        ]
-
-    def _point(self, plan: Plan, recall: Float32Array) -> CurvePoint:
-        mean = float(recall.mean())
-        return CurvePoint(
-            k=plan.k,
-            nprobe=plan.lists,
-            candidates_per_hit=plan.per_hit,
-            recall=round(mean, 4),
-            recall_low=round(mean - _error(recall), 4),
-            queries=self._queries.kind,
-        )
-
-    # Under filters --------------------------------------------------------------------------------
-
-    def _band_plans(self, found: Truth) -> list[Plan]:
-        depths = _until_saturated(found, depth_grid(len(self._space.centroids)))
-        return [
-            Plan(k, depth, per_hit)
-            for k in CALIBRATED_K
-            for depth in depths
-            for per_hit in BAND_CANDIDATES
-            if k * per_hit <= MAX_CANDIDATES
-        ]
-
-    def _band(self, kinds: Sequence[tuple[Truth, Scans | None]], best: dict[int, float]) -> Iterator[BandPoint]:
-        """Yields the points of one band: at each depth what is found under the worst kind of filter.
-
-        Only what finds more than everything cheaper is told.
-        """
-        depths = depth_grid(len(self._space.centroids))
-        is_scanned = any(scans is not None for _, scans in kinds)
+    def _band(self, kinds: Sequence[Scans]) -> Iterator[BandPoint]:
+        """Yields the points of one band: only what finds more than everything cheaper is told."""
+        depths = self._depths
         for k in CALIBRATED_K:
             known = np.zeros(len(depths))
-            for per_hit in [c for c in BAND_CANDIDATES if k * c <= MAX_CANDIDATES] if is_scanned else [0]:
-                for at, depth in enumerate(depths):
-                    plan = Plan(k, depth, per_hit)
-                    low, mean, kind = min((*_under(of, scans, plan, best[k]), of.filter.kind) for of, scans in kinds)
-                    if low >= known[: at + 1].max() + WORTH_TELLING and mean >= USELESS:
-                        known[at] = low
-                        yield self._band_point(plan, kinds[0][0].filter.selectivity, low, mean, kind)
-
-    def _band_point(self, plan: Plan, selectivity: float, low: float, mean: float, kind: Kind) -> BandPoint:
-        return BandPoint(
-            k=plan.k,
-            selectivity=selectivity,
-            lists=plan.lists,
-            candidates_per_hit=plan.per_hit,
-            recall=round(mean, 4),
-            recall_low=round(low, 4),
-            worst=str(kind),
-            queries=self._queries.kind,
-        )
-
-    def _opened(self, shards: Sequence[ShardRow], everything: Pass) -> Iterator[ShardRows]:
-        for row in shards:
-            first, stop = row.lists[self._space.spec.name]
-            if first < stop:
-                rows = held_out.flat(labels(self._context, row.shard_id))
-                yield ShardRows.of(_open(self._context.store, row), first, rows, everything)
+            for plan in _plans(depths, BAND_CANDIDATES):
+                if plan.k != k:
+                    continue
+                low, mean, worst = min(_under(scans, plan) for scans in kinds)
+                at = depths.index(plan.depth)
+                if low >= known[: at + 1].max() + WORTH_TELLING and mean >= USELESS:
+                    known[at] = low
+                    yield BandPoint(
+                        k=k,
+                        selectivity=kinds[0].truth.filter.selectivity,
+                        lists=plan.depth,
+                        candidates_per_hit=plan.per_hit,
+                        recall=round(mean, 4),
+                        recall_low=round(low, 4),
+                        worst=worst,
+                        queries=self._queries.kind,
+                    )
 
 
-def _under(found: Truth, scans: Scans | None, plan: Plan, unfiltered: float) -> tuple[float, float]:
-    """Returns (lower bound, mean) of the recall under one filter.
-
-    What lists lose is measured with all queries; what codes and refinement lose of that with some, in pairs. Where all
-    passing rows of the lists are scored, only the rounding of refine rows loses: no more than it does unfiltered.
-    """
-    of_lists = found.list_recall(plan.k, plan.lists)
-    mean, error = float(of_lists.mean()), _error(of_lists)
-    if scans is None:
-        lost = 1 - unfiltered
-        return mean - lost - error, mean - lost
-    at = scans.nearest(plan)
-    got = scans.recall(at)
-    lost_each = found.list_recall(at.k, at.lists)[scans.asked] - got
-    lost, error = float(lost_each.mean()), math.hypot(error, _error(lost_each))
-    return mean - lost - error, mean - lost
+def _plans(depths: Sequence[int], candidates: Sequence[int]) -> list[Plan]:
+    return [
+        Plan(k, depth, per_hit)
+        for k in CALIBRATED_K
+        for per_hit in candidates
+        if k * per_hit <= MAX_CANDIDATES
+        for depth in depths
+    ]
 
 
-def _error(values: Float32Array) -> float:
-    return CONFIDENCE * float(values.std()) / math.sqrt(max(len(values), 1))
-
-
-def _until_saturated(found: Truth, grid: Sequence[int]) -> list[int]:
-    """Returns the depths of the grid up to the first at which lists lose nothing of any k."""
-    k = max(CALIBRATED_K)
-    enough = next((depth for depth in grid if found.list_recall(k, depth).mean() >= SATURATED), grid[-1])
-    return [depth for depth in grid if depth <= enough]
-
-
-def _open(store: ObjectStore, row: ShardRow) -> OpenShard:
-    def read(spans: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
-        return store.get_ranges(row.key, [ByteRange(a, b) for a, b in spans], deadline=deadline)
-
-    return open_shard(read([(row.footer_offset, row.bytes)], None)[0], row.bytes, read)
+def _under(scans: Scans, plan: Plan) -> tuple[float, float, str]:
+    """Returns (lower bound, mean) of the recall under one filter, and its kind."""
+    mean, error = scans.estimate(plan)
+    return mean - error, mean, str(scans.truth.filter.kind)

@@ -86,7 +86,7 @@ def flat(pairs: Int64Array) -> Int64Array:
 def blocks(context: BuildContext, found: Survey, space: TrainedSpace) -> Iterator[Block]:
     """Yields the rows of each part; memory: one part."""
     for number in range(len(found.parts)):
-        yield _block(_part(context, number), number, space.spec.name)
+        yield _block(_part(context, number), number, space.stored_as)
 
 
 def sample(context: BuildContext, found: Survey, space: TrainedSpace) -> Sampled:
@@ -97,7 +97,7 @@ def sample(context: BuildContext, found: Survey, space: TrainedSpace) -> Sampled
     list_rows = np.zeros(len(space.centroids), np.int64)
     for number in range(len(found.parts)):
         part = _part(context, number)
-        block = _block(part, number, space.spec.name)
+        block = _block(part, number, space.stored_as)
         drawn = rng.random(len(block.rows))
         labels.append(block.labels[drawn < QUERIES / space.rows])
         vectors.append(block.vectors[drawn < QUERIES / space.rows])

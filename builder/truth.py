@@ -21,10 +21,11 @@ from builder.held_out import Block, HeldOut, Sampled
 from builder.train import TrainedSpace
 from shardlake.core.calibration import BANDS
 from shardlake.core.vectors import coarse_scores
+from shardlake.engine.nearest import FEW_ROWS
 from shardlake.engine.spaces import NO_LIST
 from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
 
-MIN_BAND_ROWS = 1_024  # passing rows, below which a band is not measured: so few are scored one by one
+MIN_BAND_ROWS = FEW_ROWS  # passing rows, below which a band is not measured: so few are scored one by one
 BLOCK_ROWS = 32_768  # scored at a time: 32 MB for 256 queries
 FAR_FROM = 64  # points that an anti-correlated filter's rows lie far from: as many as make a crowd of askers
 TURNED_AGAINST = 16  # of them are queries that are measured, the rest are rows

@@ -21,6 +21,7 @@ from shardlake.format.container import ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter
 from shardlake.query.columns import build_column
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
+from tests.leaf_searches import leaf_search
 
 Array = npt.NDArray[Any]
 Tamper = Callable[[str, Array], Array]
@@ -88,10 +89,10 @@ def write(
     writer.add_array("id_rank", np.argsort(np.argsort(np.array(ids))).astype(np.uint32))
     for first, stop in ((0, 6), (6, ROWS)):
         writer.add_items(first, ids[first:stop], [orjson.dumps(one) for one in items[first:stop]])
-    offset = writer.begin_tail(["coded", "flat"])
     writer.add_array("centroids/coded", centroids)
-    writer.add_array("codewords/coded", codewords)
     writer.add_array("centroids/flat", _rows(5, 1, FLAT))
+    offset = writer.begin_tail(["coded", "flat"])
+    writer.add_array("codewords/coded", codewords)
     container.finish(meta(_meta()))  # type: ignore[arg-type]  # a lie may be anything
     return sink.getvalue(), offset
 
@@ -115,9 +116,10 @@ def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array) -> Non
     for number, rows in enumerate(members):
         refine, scales = quantize_rows(vectors[rows])
         codes = encode(pad(vectors[rows], padded), np.full(len(rows), number), book)
-        writer.add_list(
-            "coded", ListBlock(rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine)
+        block = ListBlock(
+            rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine, centroid=centroids[number]
         )
+        writer.add_list("coded", block)
     for rows in members:
         writer.add_exact("coded", vectors[rows])
 
@@ -148,18 +150,28 @@ def searches(filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[LeafSea
     """Returns searches that together read every byte which any search reads."""
     coded, flat = _rows(6, 1, CODED)[0], _rows(7, 1, FLAT)[0]
     return [
-        LeafSearch(space="coded", query=coded, k=4, lists=(1, 0), candidates=8, vectors=True),
-        LeafSearch(space="coded", query=coded, k=ROWS, exact=True),
-        LeafSearch(space="flat", query=flat, k=3, vectors=True),
-        *(LeafSearch(space="coded", query=coded, k=3, filter=node) for node in filters),
-        LeafSearch(space=None, query=None, k=ROWS, filter=["not", FILTERS[0]]),
+        leaf_search(space="coded", query=coded, k=4, lists=(1, 0), candidates=8, vectors=True),
+        leaf_search(space="coded", query=coded, k=ROWS, exact=True),
+        leaf_search(space="flat", query=flat, k=3, vectors=True),
+        *(leaf_search(space="coded", query=coded, k=3, filter=node) for node in filters),
+        leaf_search(k=ROWS, filter=["not", FILTERS[0]]),
     ]
 
 
-def everything(data: bytes, tail_offset: int, filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[Any]:
+def ranking() -> LeafSearch:
+    """Returns a search whose lists the shard ranks itself: since version 2 only such ones read all centroids."""
+    return leaf_search(space="coded", query=_rows(6, 1, CODED)[0], k=2, nprobe=1, candidates=2)
+
+
+def everything(
+    data: bytes,
+    tail_offset: int,
+    filters: Sequence[list[Any]] = (["or", *FILTERS],),
+    more: Sequence[LeafSearch] = (),
+) -> list[Any]:
     """Returns what all searches of a shard answer, as plain values. Raises what they raise."""
     shard = opened(data, tail_offset)
-    return [plain(shard.search(search)) for search in searches(filters)]
+    return [plain(shard.search(search)) for search in [*searches(filters), *more]]
 
 
 def plain(answer: LeafAnswer) -> list[Any]:
@@ -169,7 +181,7 @@ def plain(answer: LeafAnswer) -> list[Any]:
             hit.id,
             round(hit.score, 5),
             hit.payload.decode("utf-8", "replace"),
-            None if hit.vector is None else np.round(hit.vector, 5).tolist(),
+            None if not hit.vectors else next(np.round(vector, 5).tolist() for vector in hit.vectors.values()),
         ]
         for hit in answer.hits
     ]

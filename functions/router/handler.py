@@ -12,6 +12,7 @@ from functions.router import shadow
 from functions.router.http import respond
 from functions.router.service import Router
 from functions.router.versions import Versions
+from functions.router.warming import Warming
 from shardlake import limits
 from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.deadline import Deadline
@@ -32,15 +33,16 @@ def router() -> Router:
     """Returns what this process answers with."""
     settings = Settings.from_env(os.environ)
     catalog = DynamoCatalog(settings.catalog_table, settings.shard_table)
-    store = S3Store(settings.bucket)
+    store, invoker = S3Store(settings.bucket), LambdaInvoker()
     return Router(
         settings=settings,
         catalog=catalog,
         store=store,
-        invoker=LambdaInvoker(),
+        invoker=invoker,
         clock=time.monotonic,
         versions=Versions(catalog, store),
         draw=random.Random().random,  # noqa: S311 - which answers are checked is no secret
+        warming=Warming(invoker, settings.shard_search_function, megabytes=settings.warm_up_mb),
     )
 
 

@@ -11,12 +11,13 @@ import numpy as np
 from functions.router.request import Asked
 from functions.router.versions import Version, Versions
 from shardlake.catalog.base import ShardRow
-from shardlake.contracts.shard import LeafSearch
+from shardlake.contracts.shard import LeafSearch, VectorSource
 from shardlake.core.calibration import BandPoint, CurvePoint, Queries, ScanPlan, choose, widen
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
+from shardlake.format.routing import ListExtents, Routing
 from shardlake.query.columns import can_match
 from shardlake.types import Float32Array, Int64Array, Modality
 
@@ -49,9 +50,7 @@ class Plan:
 
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan."""
-        shards = {
-            f"{shard:05d}": None if leaf.lists is None else len(leaf.lists) for shard, leaf in self.leaves.items()
-        }
+        shards = {f"{shard:05d}": _lists_told(leaf) for shard, leaf in self.leaves.items()}
         body: dict[str, Any] = {"lists_probed_by_shard": shards, "shards_pruned": self.pruned}
         if self.space is not None and self.scan is not None:
             point = self.scan.point
@@ -80,14 +79,18 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     if space is None:
         raise InternalError("a version lacks a space of its schema", space=asked.space.name)
     scan = _scan_plan(asked, space)
-    probes = None
-    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
-    if asked.filter is None and not scan.exact:
-        centroids = versions.centroids(version, space, deadline)
-        scores = coarse_scores(query, centroids, space.metric)
+    probes: Int64Array | None = None
+    routing: Routing | None = None
+    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
+    # always chooses itself: it has all of them.
+    if asked.filter is None and not scan.exact and space.routing_key is not None:
+        routing = versions.routing(version, space, deadline)
+        scores = coarse_scores(query, routing.centroids, space.metric)
         wanting = asked.request.k, _most_unlisted(version, space)
         probes = _reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, wanted)
     leaves = _leaves(asked, query, scan, probes, wanted)
+    if routing is not None and routing.extents is not None:
+        leaves = {shard: _located(leaf, version, routing.extents, shard) for shard, leaf in leaves.items()}
     promise = None if asked.request.nprobe is not None and asked.request.recall < 1 else asked.request.recall
     return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space, promise=promise)
 
@@ -180,18 +183,37 @@ def _leaves(
     return leaves
 
 
+def _located(leaf: LeafSearch, version: Version, extents: ListExtents, shard_id: int) -> LeafSearch:
+    """Returns the search, told where its lists lie: a leaf that holds nothing reads them along with the tail."""
+    (source,) = leaf.vectors
+    first = version.first_extent(source.space, shard_id)
+    told = tuple(extents.row(first + number) for number in source.lists or ())
+    return replace(leaf, vectors=(replace(source, extents=told),))
+
+
+def _lists_told(leaf: LeafSearch) -> int | None:
+    lists = leaf.vectors[0].lists if leaf.vectors else None
+    return None if lists is None else len(lists)
+
+
 def _leaf(asked: Asked, query: Float32Array | None, scan: ScanPlan | None, lists: list[int] | None) -> LeafSearch:
-    include = asked.request.include
+    request = asked.request
+    sources: tuple[VectorSource, ...] = ()
+    if asked.space is not None and query is not None and scan is not None:
+        source = VectorSource(
+            space=asked.space.name,
+            query=np.ascontiguousarray(query, np.float32),
+            lists=None if lists is None else tuple(lists),
+            nprobe=scan.nprobe,
+            candidates=scan.candidates,
+            exact=scan.exact,
+            widening=scan.widening if asked.filter is not None else (),
+        )
+        sources = (source,)
     return LeafSearch(
-        space=asked.space.name if asked.space else None,
-        query=None if query is None else np.ascontiguousarray(query, np.float32),
-        k=asked.request.k,
-        lists=None if lists is None else tuple(lists),
-        nprobe=scan.nprobe if scan else 1,
-        candidates=scan.candidates if scan else 0,
-        exact=bool(scan and scan.exact),
+        vectors=sources,
+        k=request.k,
         filter=asked.filter,
-        attributes="attributes" in include,
-        vectors="vectors" in include,
-        widening=scan.widening if scan else (),
+        attributes="attributes" in request.include,
+        include_vectors=(asked.space.name,) if asked.space is not None and "vectors" in request.include else (),
     )

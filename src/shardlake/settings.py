@@ -30,13 +30,15 @@ class Settings:
     build_function: str = ""
     code_version: str = "0.1.0"
     shard_cache_mb: int = 1024  # bytes of shards that one container of shard_search keeps open
+    block_cache_mb: int = 2048  # bytes of blocks that it keeps on its disk; 0: none
+    warm_up_mb: int = 512  # read of a shard in the background, after it answered cold; 0: no warm-ups
     encoders: str = "clip"  # comma separated; what the encode function loads
     models_dir: str = ""  # a folder of models beside the embedded one; empty: none
     build_part_rows: int = 100_000  # rows that one stage of a build holds at a time
     memory_mb: int = 0
+    function_name: str = ""
     build_threads: int = 1  # of faiss in a build; more only where the cores are its own
     recall_sample_rate: float = 0.01  # of answered searches, that are repeated exactly to check their recall; 0: none
-    function_name: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:

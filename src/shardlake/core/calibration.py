@@ -56,8 +56,8 @@ class BandPoint:
     Attributes:
         k: it was measured at.
         selectivity: share of the rows that passed.
-        lists: probed, of those in which something passes.
-        candidates_per_hit: rows refined in each shard, divided by k; 0 where so few pass that all in the lists are.
+        lists: probed, of those in which something passes; of hash buckets, how many are opened.
+        candidates_per_hit: rows refined in each shard, divided by k.
         recall: mean share of the true k nearest found, of the worst kind of filter.
         recall_low: the lower bound of that mean at 95 % confidence.
         worst: that kind: independent, correlated, mixed or anti.
@@ -148,7 +148,7 @@ def widen(
         plan: that `choose` returned; an exact one stays.
         bands: of the space; empty in versions that measured none, whose plans stay as they are.
         recall, k, rows_per_list, queries: as for `choose`.
-        lists: of the space: what a band is told whose passing rows are so few that all may be scored.
+        lists: of the space: what a filter is told that is thinner than all bands.
     """
     measured = [point for point in bands if point.queries == queries] or list(bands)
     if plan.exact or not measured:
@@ -156,11 +156,11 @@ def widen(
     at_k = _calibrated(k, {point.k for point in measured})
     at = [point for point in measured if point.k == at_k]
     ways = []
-    for per_hit in sorted({point.candidates_per_hit for point in at} - {0}) or [0]:
+    for per_hit in sorted({point.candidates_per_hit for point in at}):
         chosen = _depths(at, recall, per_hit)
         if chosen is not None:
-            cost = sum(_cost_of(point, k, rows_per_list) for point in chosen.values() if point is not None)
-            ways.append((cost, per_hit, chosen))
+            scanned = sum(CODE_COST * point.lists * rows_per_list for point in chosen)
+            ways.append((scanned + REFINE_COST * per_hit * k * len(chosen), per_hit, chosen))
     if not ways:
         return EXACT
     _, per_hit, chosen = min(ways, key=lambda way: way[:2])
@@ -168,44 +168,41 @@ def widen(
         plan,
         candidates=max(plan.candidates, per_hit * k),
         widening=_monotone(chosen, max(1.0, k / at_k), lists),
-        bands=tuple(point for point in chosen.values() if point is not None),
+        bands=tuple(chosen),
     )
 
 
-def _depths(points: Sequence[BandPoint], recall: float, per_hit: int) -> dict[float, BandPoint | None] | None:
-    """Returns the point of each band that keeps the promise, None for all lists; None where a scan cannot keep it."""
-    chosen: dict[float, BandPoint | None] = {}
+def _depths(points: Sequence[BandPoint], recall: float, per_hit: int) -> list[BandPoint] | None:
+    """Returns the cheapest point of each band that keeps the promise; None where a band has none."""
+    chosen: list[BandPoint] = []
     for selectivity in sorted({point.selectivity for point in points}):
         band = [p for p in points if p.selectivity == selectivity and p.candidates_per_hit <= per_hit]
         keeping = [point for point in band if point.recall_low >= recall]
-        scores_all = bool(band) and all(point.candidates_per_hit == 0 for point in band)
-        if not keeping and not scores_all:
+        if not keeping:
             return None
-        # Where every passing row of the lists is scored, all lists are exact search.
-        chosen[selectivity] = min(keeping, key=lambda point: point.lists, default=None)
+        chosen.append(min(keeping, key=lambda point: point.lists))
     return chosen
 
 
-def _monotone(chosen: dict[float, BandPoint | None], factor: float, lists: int) -> tuple[tuple[float, int], ...]:
+def _monotone(chosen: Sequence[BandPoint], factor: float, lists: int) -> tuple[tuple[float, int], ...]:
     """Returns (selectivity, lists), thinner first; no band probes fewer lists than a denser one.
 
-    A filter between two bands is told what the thinner one needs: it must not be less than the denser one does.
+    A filter between two bands is told what the thinner one needs: it must not be less than the denser one does. One
+    that is thinner than all passes so few rows that all their lists are probed.
     """
     depths: list[tuple[float, int]] = []
     deepest = 0
-    for selectivity in sorted(chosen, reverse=True):
-        point = chosen[selectivity]
-        deepest = max(deepest, lists if point is None else min(lists, math.ceil(point.lists * factor)))
-        depths.append((selectivity, deepest))
-    return tuple(reversed(depths))
+    for point in sorted(chosen, key=lambda point: -point.selectivity):
+        deepest = max(deepest, min(lists, math.ceil(point.lists * factor)))
+        depths.append((point.selectivity, deepest))
+    return ((0.0, lists), *reversed(depths))
 
 
 def band_for(widening: Sequence[tuple[float, int]], selectivity: float) -> tuple[float, int] | None:
     """Returns the band of a filter that passes `selectivity` of a shard's rows: of those no denser, the densest.
 
     Returns:
-        (selectivity of the band, lists with passing rows to probe); None for a filter thinner than all bands, under
-        which every list with passing rows is probed.
+        (selectivity of the band, lists with passing rows to probe); None where nothing was measured.
     """
     return max((band for band in widening if band[0] <= selectivity), default=None)
 
@@ -217,10 +214,6 @@ def _calibrated(k: int, calibrated: set[int]) -> int:
 
 def _cost(point: CurvePoint, k: int, rows_per_list: float) -> float:
     return CODE_COST * point.nprobe * rows_per_list + REFINE_COST * point.candidates_per_hit * k
-
-
-def _cost_of(point: BandPoint, k: int, rows_per_list: float) -> float:
-    return CODE_COST * point.lists * rows_per_list + REFINE_COST * point.candidates_per_hit * k
 
 
 def nprobe_grid(lists: int) -> list[int]:
