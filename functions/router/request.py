@@ -15,7 +15,7 @@ from shardlake.contracts.media import media_wire
 from shardlake.contracts.search import SearchQuery, SearchRequest, refuse_unserved
 from shardlake.errors import ErrorKind, InvalidInput, NotImplementedYet
 from shardlake.query.filter import Node, parse
-from shardlake.types import CollectionSchema, Float32Array, Metric, Modality, SpaceSpec
+from shardlake.types import CollectionSchema, Float32Array, IndexType, Metric, Modality, SpaceSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,12 @@ class Asked:
     vector: Float32Array | None
     weights: dict[str, float]
     filter: Node | None
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether the router says which lists are probed: not under a filter, and not of hash buckets."""
+        has_lists = self.space is not None and self.space.index.type is not IndexType.BINARY_MIH
+        return has_lists and self.filter is None
 
 
 def parse_search(
