@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from functions.router.depth import bands_by_shard
 from functions.router.fanout import Told
 from functions.router.plan import Plan
 from functions.router.request import Asked
@@ -62,7 +63,7 @@ def compose(
     _hold_laws(asked, hits, told, failed)
     stats = {name: sum(answer["stats"][name] for answer in answers) for name in _SUMMED}
     counts = {"requested": len(told), "searched": len(answers), "failed": failed}
-    explained = plan.explain() | {"strategies": _strategies(told)} if asked.request.explain else None
+    explained = _explained(plan, told) if asked.request.explain else None
     shown = [_hit(asked, entry) for entry in hits]
     return _body(shown, version, counts, stats, costs, explained)
 
@@ -121,6 +122,15 @@ def _shown(score: float) -> float:
 
 def _failure(shard: int, error: ShardlakeError) -> dict[str, Any]:
     return {"shard": f"{shard:05d}", "kind": str(error.kind), "retryable": error.retryable}
+
+
+def _explained(plan: Plan, told: Mapping[int, Told]) -> dict[str, Any]:
+    passing = {
+        shard: (answer["stats"]["rows_passing"], plan.rows.get(shard, 0))
+        for shard, answer in told.items()
+        if not isinstance(answer, ShardlakeError)
+    }
+    return plan.explain() | {"strategies": _strategies(told), "bands_by_shard": bands_by_shard(plan.scan, passing)}
 
 
 def _strategies(told: Mapping[int, Told]) -> dict[str, str]:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from functions.router.depth import explained, queries_of, scan_plan
 from functions.router.request import Asked
 from functions.router.versions import Version, Versions
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafSearch, VectorSource
-from shardlake.core.calibration import BandPoint, CurvePoint, Queries, ScanPlan, choose, widen
+from shardlake.core.calibration import ScanPlan
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
 from shardlake.format.routing import ListExtents, Routing
 from shardlake.query.columns import can_match
-from shardlake.types import Float32Array, Int64Array, Modality
-
-MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
+from shardlake.types import Float32Array, Int64Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Plan:
         leaves: by shard_id, in the order of the shard map.
         pruned: how many shards the zone maps or the probe left out.
         promise: the recall that was asked for; None where `nprobe` overrides it.
+        rows: of each shard.
     """
 
     leaves: dict[int, LeafSearch]
@@ -39,33 +40,15 @@ class Plan:
     scan: ScanPlan | None
     space: ManifestSpace | None
     promise: float | None = None
-
-    @property
-    def measured(self) -> float | None:
-        """The mean recall that was measured of this plan, in the worst of its bands; None where nothing was."""
-        if self.scan is None or self.scan.exact:
-            return None if self.scan is None else 1.0
-        points = self.scan.bands or ([self.scan.point] if self.scan.point else [])
-        return min((point.recall for point in points), default=None)
+    rows: Mapping[int, int] = field(default_factory=dict)
 
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan."""
         shards = {f"{shard:05d}": _lists_told(leaf) for shard, leaf in self.leaves.items()}
         body: dict[str, Any] = {"lists_probed_by_shard": shards, "shards_pruned": self.pruned}
         if self.space is not None and self.scan is not None:
-            point = self.scan.point
-            body |= {
-                "space": self.space.name,
-                "index": self.space.index,
-                "lists": self.space.lists,
-                "exact": self.scan.exact,
-                "nprobe": self.scan.nprobe,
-                "candidates": self.scan.candidates,
-                "curve_point": None if point is None else _shown(point),
-                "bands": [_shown(band) for band in self.scan.bands],
-                "promise": self.promise,
-                "measured": self.measured,
-            }
+            body |= {"space": self.space.name, "index": self.space.index, "lists": self.space.lists}
+            body |= explained(self.scan, promise=self.promise)
         return body
 
 
@@ -78,7 +61,15 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     space = version.manifest.space(asked.space.name)
     if space is None:
         raise InternalError("a version lacks a space of its schema", space=asked.space.name)
-    scan = _scan_plan(asked, space)
+    request = asked.request
+    scan = scan_plan(
+        space,
+        recall=request.recall,
+        k=request.k,
+        nprobe=request.nprobe,
+        queries=queries_of(asked.media),
+        is_filtered=asked.filter is not None,
+    )
     probes: Int64Array | None = None
     routing: Routing | None = None
     # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
@@ -91,8 +82,14 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     leaves = _leaves(asked, query, scan, probes, wanted)
     if routing is not None and routing.extents is not None:
         leaves = {shard: _located(leaf, version, routing.extents, shard) for shard, leaf in leaves.items()}
-    promise = None if asked.request.nprobe is not None and asked.request.recall < 1 else asked.request.recall
-    return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space, promise=promise)
+    return Plan(
+        leaves=leaves,
+        pruned=len(version.shards) - len(leaves),
+        scan=scan,
+        space=space,
+        promise=None if request.nprobe is not None and request.recall < 1 else request.recall,
+        rows={row.shard_id: row.rows for row in wanted},
+    )
 
 
 def _most_unlisted(version: Version, space: ManifestSpace) -> int:
@@ -139,37 +136,6 @@ def _reaching(
     return np.concatenate([probes, np.asarray(further, np.int64)])
 
 
-def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
-    request, queries = asked.request, queries_of(asked)
-    recall, k, rows_per_list = request.recall, request.k, space.rows_per_list
-    chosen = choose(space.curve, recall=recall, k=k, rows_per_list=rows_per_list, queries=queries)
-    if request.nprobe is not None and space.curve and request.recall < 1:
-        candidates = max(chosen.candidates, 10 * request.k, MIN_CANDIDATES)
-        # What the caller says holds at every selectivity: the lists are those with passing rows.
-        depth = min(request.nprobe, space.lists)
-        return ScanPlan(nprobe=depth, candidates=candidates, exact=False, widening=((0.0, depth),))
-    if asked.filter is not None:
-        chosen = widen(
-            chosen, space.bands, recall=recall, k=k, lists=space.lists, rows_per_list=rows_per_list, queries=queries
-        )
-    if chosen.exact:
-        return chosen
-    return replace(chosen, nprobe=min(chosen.nprobe, space.lists), candidates=max(chosen.candidates, MIN_CANDIDATES))
-
-
-def queries_of(asked: Asked) -> Queries:
-    """Returns which curve speaks of a search: that of items only where a picture, and no text, is looked for.
-
-    A vector that the caller brings may come from anywhere: what is measured for texts holds for it where there is one.
-    """
-    pictures_only = Modality.IMAGE.value in asked.media and Modality.TEXT.value not in asked.media
-    return Queries.ITEMS if pictures_only else Queries.TEXT
-
-
-def _shown(point: CurvePoint | BandPoint) -> dict[str, Any]:
-    return {name: getattr(point, name) for name in type(point).__slots__}
-
-
 def _leaves(
     asked: Asked, query: Float32Array, scan: ScanPlan, probes: Int64Array | None, shards: list[ShardRow]
 ) -> dict[int, LeafSearch]:
@@ -207,7 +173,7 @@ def _leaf(asked: Asked, query: Float32Array | None, scan: ScanPlan | None, lists
             nprobe=scan.nprobe,
             candidates=scan.candidates,
             exact=scan.exact,
-            widening=scan.widening if asked.filter is not None else (),
+            widening=scan.widening,
         )
         sources = (source,)
     return LeafSearch(
