@@ -10,6 +10,7 @@ import orjson
 from builder.context import BuildContext
 from builder.gather import ShardRows, gather
 from builder.survey import Survey
+from builder.terms import write_terms
 from builder.train import TrainedSpace
 from shardlake.catalog.base import ShardRow
 from shardlake.core.fast_scan import pack
@@ -19,6 +20,7 @@ from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.shard import ITEM_CHUNK_BYTES, SHARD_KIND, ListBlock, ShardSpace, ShardWriter
+from shardlake.format.terms import TermWriter
 from shardlake.query.columns import Column, build_column, concatenate
 from shardlake.types import CollectionSchema, IndexType, Int64Array
 
@@ -68,7 +70,8 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     path = context.scratch / "shard.bin"
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
-        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order)
+        terms = write_terms(context, writer, shard_id, rows, order)
+        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order, terms)
     key = locations.shard(context.uid, found.version, shard_id)
     context.store.upload_file(key, path)
     meta = {
@@ -97,6 +100,7 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     shard_id: int,
     rows: ShardRows,
     order: Int64Array,
+    terms: TermWriter | None,
 ) -> tuple[int, dict[str, tuple[object, object]]]:
     described = [_write_space(writer, space, shard_id, rows, order) for space in trained.values()]
     columns = _columns(schema, rows, order)
@@ -112,6 +116,8 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
         writer.add_array(f"centroids/{name}", space.centroids[first:stop])
         if space.codewords is not None:
             writer.add_array(f"codewords/{name}", space.codewords)
+    if terms is not None:
+        terms.add_to_tail()
     writer.finish(rows=rows.rows, spaces=described, attributes=schema.attributes)
     zones = {name: zone for name, column in columns.items() if (zone := column.zone()) is not None}
     return tail_offset, zones

@@ -26,8 +26,41 @@ class ShardRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+<<<<<<< HEAD
 class VectorSource:
     """One space, to be searched by one vector.
+=======
+class MatchClause:
+    """What of `match` is looked for in one text attribute, analysed.
+
+    Attributes:
+        terms: distinct, those of the phrases too.
+        phrases: terms that must follow one another.
+        docs: texts of the collection with at least one word. mean_length: their words, on average.
+        df: by term, how many of the texts have it: of the whole collection, so that scores do not depend on sharding.
+    """
+
+    attribute: str
+    terms: tuple[str, ...]
+    phrases: tuple[tuple[str, ...], ...]
+    docs: int
+    mean_length: float
+    df: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchSource:
+    """A whole `match`. No row can score more than `bound`, which is positive; without clauses nothing matches."""
+
+    clauses: tuple[MatchClause, ...]
+    weight: float = 1.0
+    bound: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafSearch:
+    """One search of one shard.
+>>>>>>> text
 
     Attributes:
         query: (dimension,) float32, prepared for the metric.

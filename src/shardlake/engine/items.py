@@ -91,4 +91,4 @@ class ShardItems:
         for number, extent, data in zip(numbers, extents, reader.extents(extents), strict=True):
             count = self._first_rows[number + 1] - self._first_rows[number]
             self._chunks[number] = decode_items(count, extent, data)
-            self._chunk_bytes += len(data)
+            self._chunk_bytes += len(data) + 64 * count  # two offsets of an item, as Python numbers

@@ -7,7 +7,7 @@ among the codes of their lists, else the codes are scanned with a selector. List
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,7 @@ from shardlake.contracts.shard import LeafStats, VectorSource
 from shardlake.core.calibration import CODE_COST, REFINE_COST
 from shardlake.core.vectors import score_exact
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import OpenSpace, Probe, RowLists, count_scan
+from shardlake.engine.spaces import NO_LIST, OpenSpace, Probe, RowLists, count_scan
 from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, IndexType, Int64Array
 
@@ -113,6 +113,18 @@ class Nearest:
             return _nothing("scan")
         wanted = max(source.candidates, k)
         rows = self.space.scan(source.query, probe, wanted, passing, reader)
+        return self._after_scan(source, probe, rows, wanted, passing, reader, stats)
+
+    def _after_scan(  # noqa: PLR0917  # private: two callers
+        self,
+        source: VectorSource,
+        probe: Probe,
+        rows: Int64Array,
+        wanted: int,
+        passing: RowSet | None,
+        reader: Reader,
+        stats: LeafStats,
+    ) -> Found:
         if len(rows) < wanted:
             rows = self._with_the_dropped(rows, probe, wanted, passing, reader)
         count_scan(stats, self.space.lists, probe.lists)
@@ -139,6 +151,41 @@ class Nearest:
         there = np.concatenate([members.rows(number) for number in probe.lists.tolist()])
         there = there if passing is None else there[passing.mask[there]]
         return there if len(rows) < min(wanted, len(there)) else rows
+
+    def scan_together(
+        self, sources: Sequence[VectorSource], k: int, reader: Reader, stats: Sequence[LeafStats]
+    ) -> list[Found]:
+        """Returns what `search` would find for each source, by one scan of all: for searches without a filter.
+
+        Args:
+            sources: of equal nprobe, candidates and number of lists, none exact, of a space that is scanned.
+            k: hits wanted by each.
+            reader: of the shard. stats: of each search.
+        """
+        lists = self.space.lists
+        queries = np.stack([source.query for source in sources])
+        probes = self._probes(sources, queries, k)
+        lists_probed = np.unique(np.concatenate([probe.lists for probe in probes]))
+        if not (lists.all_loaded or lists.loaded[lists_probed].all()):
+            self.space.load(lists_probed.tolist(), reader)
+        wanted = max(sources[0].candidates, k)
+        width = max(len(probe.lists) for probe in probes)
+        numbers = np.full((len(probes), width), NO_LIST, np.int64)
+        scores = np.zeros((len(probes), width), np.float32)
+        for position, probe in enumerate(probes):
+            numbers[position, : len(probe.lists)], scores[position, : len(probe.lists)] = probe
+        table = self.space.scan_many(queries, numbers, scores, wanted)
+        return [
+            self._after_scan(source, probe, rows if rows[-1] >= 0 else rows[rows >= 0], wanted, None, reader, counts)
+            for source, probe, rows, counts in zip(sources, probes, table, stats, strict=True)
+        ]
+
+    def _probes(self, sources: Sequence[VectorSource], queries: Float32Array, k: int) -> list[Probe]:
+        if sources[0].lists is not None:
+            return [self._asked(source, k) for source in sources]
+        lists = self.space.lists
+        found = lists.nearest_many(queries, sources[0].nprobe)
+        return [lists.reaching(source.query, probe, k) for source, probe in zip(sources, found, strict=True)]
 
     # Under a filter -------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +11,7 @@ from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
 from shardlake.deadline import Deadline
 from shardlake.engine.items import ShardItems
-from shardlake.engine.nearest import Nearest
+from shardlake.engine.nearest import Found, Nearest
 from shardlake.engine.reading import Reader, ReadRanges
 from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
@@ -31,6 +33,12 @@ def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
 
 def _by_score_then_id(hit: tuple[float, tuple[str, bytes], int]) -> tuple[float, str]:
     return -hit[0], hit[1][0]
+
+
+def _is_plain(search: LeafSearch) -> bool:
+    """Whether a search is a scan of one space without a filter: many of them can be scanned together."""
+    is_scan = len(search.vectors) == 1 and not search.vectors[0].exact
+    return is_scan and search.filter is None and search.match is None and search.ids is None
 
 
 class OpenShard:
@@ -75,14 +83,50 @@ class OpenShard:
             self._nearest[name] = found
         return found
 
-    def search(self, search: LeafSearch, deadline: Deadline | None = None) -> LeafAnswer:
+    def scan_together(
+        self, searches: Sequence[LeafSearch], deadline: Deadline | None = None
+    ) -> dict[int, tuple[Found, LeafStats]]:
+        """Returns, by number, what searches of one kind find by one scan of all: to be given to `search`.
+
+        Searches that are not scanned, or of which there is but one of a kind, are left out. Raises as `search`.
+        """
+        kinds: dict[tuple[object, ...], list[int]] = {}
+        for number, search in enumerate(searches):
+            if _is_plain(search) and self._is_scanned(search.vectors[0].space):
+                source = search.vectors[0]
+                lists = None if source.lists is None else len(source.lists)
+                kinds.setdefault((source.space, search.k, source.nprobe, source.candidates, lists), []).append(number)
+        scanned: dict[int, tuple[Found, LeafStats]] = {}
+        for numbers in kinds.values():
+            if len(numbers) > 1:
+                sources, stats = [searches[number].vectors[0] for number in numbers], [LeafStats() for _ in numbers]
+                nearest = self.nearest(sources[0].space)
+                found = nearest.scan_together(sources, searches[numbers[0]].k, self.reader(stats[0], deadline), stats)
+                scanned.update(zip(numbers, zip(found, stats, strict=True), strict=True))
+        return scanned
+
+    def _is_scanned(self, space: str) -> bool:
+        spec = self.header.spaces.get(space)
+        return spec is not None and spec.index is IndexType.IVF_PQ
+
+    def search(
+        self,
+        search: LeafSearch,
+        deadline: Deadline | None = None,
+        scanned: tuple[Found, LeafStats] | None = None,
+    ) -> LeafAnswer:
         """Runs one search.
+
+        Args:
+            search: what is asked.
+            deadline: of the reads.
+            scanned: what `scan_together` found for it.
 
         Raises:
             FormatError: when bytes read contradict the format. DeadlineExceeded: when no time is left.
             Whatever the reads raise.
         """
-        stats = LeafStats()
+        already, stats = scanned or (None, LeafStats())
         reader = self.reader(stats, deadline)
         if search.ids is not None:
             hits = self._hits_of(search, self._items.find(search.ids, reader), reader)
@@ -95,7 +139,7 @@ class OpenShard:
         if not search.vectors:
             return self._by_id(search, passing, reader, stats)
         (source,) = search.vectors
-        found = self.nearest(source.space).search(source, search.k, passing, reader, stats)
+        found = already or self.nearest(source.space).search(source, search.k, passing, reader, stats)
         hits = self._best(search, found.rows, found.scores, reader)
         return LeafAnswer(hits=hits, stats=stats, strategy=found.strategy)
 

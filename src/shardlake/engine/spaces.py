@@ -11,7 +11,15 @@ import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.core.ivf_pq import Codebook, IvfPq, selector
-from shardlake.core.vectors import coarse_scores, nearest_lists, pad, padded_dimension, score_exact, score_quantized
+from shardlake.core.vectors import (
+    coarse_scores,
+    coarse_scores_many,
+    nearest_lists,
+    pad,
+    padded_dimension,
+    score_exact,
+    score_quantized,
+)
 from shardlake.engine.reading import Reader
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
 from shardlake.format.shard_header import ShardHeader
@@ -58,6 +66,14 @@ class LoadedLists:
             return Probe(np.arange(len(scores)), scores)
         numbers = scores.argpartition(-count)[-count:]
         return Probe(numbers, scores[numbers])
+
+    def nearest_many(self, queries: Float32Array, count: int) -> list[Probe]:
+        """Returns the `count` nearest lists of each query (n, d), in any order."""
+        scores = coarse_scores_many(queries, self.centroids, self.space.metric)
+        if count >= scores.shape[1]:
+            return [Probe(np.arange(scores.shape[1]), row) for row in scores]
+        numbers = scores.argpartition(-count, axis=1)[:, -count:]
+        return [Probe(chosen, row[chosen]) for chosen, row in zip(numbers, scores, strict=True)]
 
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
         """Returns the lists of those numbers."""
@@ -120,6 +136,10 @@ class OpenSpace(Protocol):
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array: ...
 
+    def scan_many(  # noqa: D102  # likewise
+        self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int
+    ) -> Int64Array: ...
+
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array: ...  # noqa: D102
 
     def load(self, lists: Sequence[int], reader: Reader) -> None: ...  # noqa: D102
@@ -165,6 +185,20 @@ class IvfPqSpace:
         found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
         return found
 
+    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+        """Scans loaded lists for many queries at once.
+
+        Args:
+            queries: (n, d). lists: (n, p), -1 for none. coarse: (n, p) scores of their centroids.
+            candidates: rows to return for each.
+
+        Returns:
+            (n, candidates) row numbers, -1 where there are fewer.
+        """
+        signed = -coarse if self._book.metric is Metric.L2 else coarse
+        padded = np.ascontiguousarray(pad(queries, self._dimension))
+        return self._index.scan(padded, np.ascontiguousarray(lists), np.ascontiguousarray(signed), candidates)
+
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) scores of loaded rows by their refine rows."""
         return score_quantized(query, self._refine.take(rows, axis=0), self._scales.take(rows), self.lists.space.metric)
@@ -188,6 +222,10 @@ class FlatSpace:
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Never called: a flat space is searched by scoring rows."""
+        raise AssertionError("a flat space has no codes to scan")
+
+    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+        """Never called, as `scan`."""
         raise AssertionError("a flat space has no codes to scan")
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:

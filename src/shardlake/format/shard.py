@@ -7,7 +7,6 @@ codewords: what a search needs before it can choose what to read. Rows are numbe
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,7 +23,6 @@ from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
-_THREE_OFFSETS = struct.Struct("<3I")
 ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
 ID_PAGE_BYTES = 64 * 1024  # of the map of ids: a million of them have some 350 pages
 IDS = "ids"  # the map from id to row
@@ -70,12 +68,12 @@ class ListBlock:
 class ItemChunk:
     """Consecutive items, as in the file: where each id and each payload begins (u4), then id, payload, id, …"""
 
-    rows: int
     data: bytes
+    offsets: list[int]
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        start, middle, stop = _THREE_OFFSETS.unpack_from(self.data, 8 * position)
+        start, middle, stop = self.offsets[2 * position : 2 * position + 3]
         try:
             return self.data[start:middle].decode(), self.data[middle:stop]
         except UnicodeDecodeError as exc:
@@ -210,4 +208,4 @@ def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     offsets = np.frombuffer(data[:head], "<u4") if len(data) >= head else np.zeros(1, "<u4")
     if offsets[0] != head or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
         raise FormatError("a chunk of items contradicts its offsets")
-    return ItemChunk(rows=rows, data=data)
+    return ItemChunk(data=data, offsets=offsets.tolist())
