@@ -26,10 +26,31 @@ class ShardRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-<<<<<<< HEAD
 class VectorSource:
     """One space, to be searched by one vector.
-=======
+
+    Attributes:
+        query: (dimension,) float32, prepared for the metric.
+        lists: the lists to probe, numbered within the shard, nearest first; None when the shard shall choose.
+        nprobe: how many lists an unfiltered search of all shards probes.
+        candidates: how many rows the scan hands to the refinement.
+        exact: score every row that passes, from full-precision vectors.
+        widening: (selectivity, lists) pairs, thinner filters first: under a filter that lets this share of the rows
+            through, how many of the lists that have any of them must be probed to keep the promised recall.
+        weight: in the fusion with other sources.
+    """
+
+    space: str
+    query: Float32Array
+    lists: tuple[int, ...] | None = None
+    nprobe: int = 1
+    candidates: int = 100
+    exact: bool = False
+    widening: tuple[tuple[float, int], ...] = ()
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatchClause:
     """What of `match` is looked for in one text attribute, analysed.
 
@@ -55,59 +76,6 @@ class MatchSource:
     clauses: tuple[MatchClause, ...]
     weight: float = 1.0
     bound: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeafSearch:
-    """One search of one shard.
->>>>>>> text
-
-    Attributes:
-        query: (dimension,) float32, prepared for the metric.
-        lists: the lists to probe, numbered within the shard, nearest first; None when the shard shall choose.
-        nprobe: how many lists an unfiltered search of all shards probes.
-        candidates: how many rows the scan hands to the refinement.
-        exact: score every row that passes, from full-precision vectors.
-        widening: (selectivity, lists) pairs, thinner filters first: under a filter that lets this share of the rows
-            through, how many of the lists that have any of them must be probed to keep the promised recall.
-        weight: in the fusion with other sources.
-    """
-
-    space: str
-    query: Float32Array
-    lists: tuple[int, ...] | None = None
-    nprobe: int = 1
-    candidates: int = 100
-    exact: bool = False
-    widening: tuple[tuple[float, int], ...] = ()
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchClause:
-    """What is looked for in one text attribute, with the statistics of the whole collection.
-
-    Attributes:
-        terms: analysed, each once; a row with any of them matches.
-        phrases: terms that must follow one another; a row matches only with all of them.
-        docs: how many items have the attribute. mean_length: in terms. df: items that have a term, by `terms`.
-    """
-
-    attribute: str
-    terms: tuple[str, ...]
-    phrases: tuple[tuple[str, ...], ...] = ()
-    docs: int = 0
-    mean_length: float = 0.0
-    df: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchSource:
-    """A full-text search. `bound` is a score that no row exceeds: what scores are divided by when they are fused."""
-
-    clauses: tuple[MatchClause, ...]
-    bound: float
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
