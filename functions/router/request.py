@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from functions.router.spaces import MATCH, SpaceAsked, match_weight, spaces_asked
+from functions.router.spaces import MATCH, SpaceAsked, match_weight, own_spaces, spaces_asked
 from shardlake import limits
 from shardlake.contracts.common import validated
 from shardlake.contracts.encode import EncoderInfo
@@ -162,12 +162,10 @@ def _included(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: Co
         return ()
     if spaces:
         return tuple(one.space.name for one in spaces)
-    return tuple(space.name for space in schema.spaces if space.source is None)
+    return tuple(space.name for space in own_spaces(schema))
 
 
-def _diversity_space(
-    request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema
-) -> str | None:
+def _diversity_space(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema) -> str | None:
     if not request.diversity:
         return None
     return spaces[0].space.name if spaces else schema.spaces[0].name

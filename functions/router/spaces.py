@@ -78,15 +78,18 @@ def match_weight(query: SearchQuery | None) -> float:
     return float((query.weights or {}).get(MATCH, 1.0) if by_space is None else by_space)
 
 
+def own_spaces(schema: CollectionSchema) -> list[SpaceSpec]:
+    """Returns the spaces that have vectors of their own: those made from another one tell nothing new."""
+    return [space for space in schema.spaces if getattr(space, "source", None) is None]
+
+
 def _spaces(query: SearchQuery, schema: CollectionSchema, encoders: Mapping[str, EncoderInfo]) -> list[SpaceSpec]:
     given = list(query.vector or ())
     named = list(query.spaces or given)
     known = {space.name: space for space in schema.spaces}
     for name in [*named, *given]:
         if name not in known:
-            raise InvalidInput(
-                f"the collection has no space {name}", kind=ErrorKind.UNKNOWN_SPACE, spaces=list(known)
-            )
+            raise InvalidInput(f"the collection has no space {name}", kind=ErrorKind.UNKNOWN_SPACE, spaces=list(known))
     if not set(given) <= set(named):
         raise InvalidInput("query.vector has a vector of a space that query.spaces does not name", at="query.vector")
     if named:
@@ -100,7 +103,7 @@ def _spaces(query: SearchQuery, schema: CollectionSchema, encoders: Mapping[str,
                 spaces=idle,
             )
         return chosen
-    own = [space for space in schema.spaces if space.source is None]
+    own = own_spaces(schema)
     able = [space for space in own if any(_reads(space, kind, encoders) for kind in query.kinds())]
     return able or (own[:1] if not query.kinds() else [])
 
@@ -171,9 +174,7 @@ def _weights(query: SearchQuery, *, has_match: bool) -> dict[str, float]:
     if unknown:
         raise InvalidInput("query.weights names what the query does not have", unknown=unknown)
     weights = {kind: stated.get(kind, 1.0) for kind in given}
-    if not all(0 <= weight < math.inf for weight in (*weights.values(), *stated.values())) or not any(
-        weights.values()
-    ):
+    if not all(0 <= weight < math.inf for weight in (*weights.values(), *stated.values())) or not any(weights.values()):
         raise InvalidInput("query.weights must be numbers of at least 0, not all 0", at="query.weights")
     return weights
 
