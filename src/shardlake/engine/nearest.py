@@ -19,7 +19,7 @@ from shardlake.core.vectors import score_exact
 from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import NO_LIST, OpenSpace, Probe, RowLists, count_scan
 from shardlake.query.rows import RowSet
-from shardlake.types import Float32Array, IndexType, Int64Array
+from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
 
 FEW_ROWS = 256  # passing rows that are scored before anything is weighed
 WIDENING = 4  # passing rows looked at for each candidate wanted, at least
@@ -94,6 +94,18 @@ class Nearest:
         if passing is None:
             return self._scan(source, self._asked(source, k), None, k, reader, stats)
         return self._filtered(source, k, passing, reader, stats)
+
+    def score(self, source: VectorSource, rows: Int64Array, reader: Reader) -> Float64Array:
+        """Returns (n,) float64: what each of those rows scores, NaN where it has no vector in the space.
+
+        Cost: the lists that the rows are in, where they are not held.
+        """
+        lists = self._members(reader).of_row[rows]
+        there = lists >= 0
+        self.space.load(np.unique(lists[there]).tolist(), reader)
+        scores = np.full(len(rows), np.nan)
+        scores[there] = self.space.score_rows(source.query, rows[there])
+        return scores
 
     # Without a filter -----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,12 @@ import numpy.typing as npt
 from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
 from shardlake.deadline import Deadline
+from shardlake.engine.fusing import Candidates, Fusing
 from shardlake.engine.items import ShardItems
+from shardlake.engine.match import ShardTerms
 from shardlake.engine.nearest import Found, Nearest
 from shardlake.engine.reading import Reader, ReadRanges
+from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
 from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
@@ -21,8 +25,9 @@ from shardlake.format.shard import SHARD_KIND
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
 from shardlake.query.columns import Column, evaluate
 from shardlake.query.filter import attributes_of
+from shardlake.query.groups import Group
 from shardlake.query.rows import RowSet
-from shardlake.types import Float32Array, IndexType, Int64Array
+from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
 
 
 def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
@@ -31,8 +36,17 @@ def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
     return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
 
 
-def _by_score_then_id(hit: tuple[float, tuple[str, bytes], int]) -> tuple[float, str]:
-    return -hit[0], hit[1][0]
+_NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.float32), "")
+
+
+def _without_nan(scores: list[float]) -> tuple[float | None, ...]:
+    return tuple(None if score != score else score for score in scores)  # NaN alone differs from itself
+
+
+def _is_bare(search: LeafSearch) -> bool:
+    """Whether nothing but the score decides which hits there are, and nothing is counted."""
+    shaped = search.rank is not None or search.group_by is not None or search.after is not None
+    return not shaped and not search.facets
 
 
 def _is_plain(search: LeafSearch) -> bool:
@@ -51,13 +65,14 @@ class OpenShard:
         self._columns: dict[str, Column] = {}
         self._row_lists: dict[str, RowLists] = {}
         self._items = ShardItems(header)
+        self._terms = ShardTerms(header)
         self._other_bytes = 0
 
     @property
     def resident_bytes(self) -> int:
         """What this shard holds in memory, near enough to bound a cache by."""
         spaces = sum(nearest.space.lists.resident_bytes for nearest in self._nearest.values())
-        return self._items.resident_bytes + self._other_bytes + spaces
+        return self._items.resident_bytes + self._terms.resident_bytes + self._other_bytes + spaces
 
     def forget_items(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
@@ -129,19 +144,71 @@ class OpenShard:
         already, stats = scanned or (None, LeafStats())
         reader = self.reader(stats, deadline)
         if search.ids is not None:
-            hits = self._hits_of(search, self._items.find(search.ids, reader), reader)
-            return LeafAnswer(hits=hits, stats=stats, strategy="lookup")
+            rows = np.asarray(self._items.find(search.ids, reader), np.int64)
+            return LeafAnswer(
+                hits=self._hits(search, rows, np.zeros(len(rows)), reader), stats=stats, strategy="lookup"
+            )
         passing = self._passing(search, reader)
         if passing is not None:
             stats.rows_passing = passing.count
             if not passing.count:
-                return LeafAnswer(stats=stats, strategy="none-pass")
+                # The facets of nothing are counted as well: they say which values there are none of.
+                return self._answer(search, _NOTHING, "none-pass", passing.rows, reader, stats)
+        if len(search.vectors) + (search.match is not None) > 1:
+            fusing = Fusing(search, [self.nearest(s.space) for s in search.vectors], self._terms, reader, stats)
+            found = fusing.candidates(passing, self._items.order(reader))
+            return self._answer(search, found, "fused", self._all_of(passing), reader, stats)
+        if search.match is not None:
+            rows, scores = self._terms.search(search.match, reader, passing)
+            return self._answer(search, Found(rows, scores, "match"), "match", rows, reader, stats)
         if not search.vectors:
-            return self._by_id(search, passing, reader, stats)
+            return self._without_sources(search, passing, reader, stats)
         (source,) = search.vectors
-        found = already or self.nearest(source.space).search(source, search.k, passing, reader, stats)
-        hits = self._best(search, found.rows, found.scores, reader)
-        return LeafAnswer(hits=hits, stats=stats, strategy=found.strategy)
+        near = already or self.nearest(source.space).search(source, search.k, passing, reader, stats)
+        return self._answer(search, near, near.strategy, passing, reader, stats)
+
+    def _without_sources(
+        self, search: LeafSearch, passing: RowSet | None, reader: Reader, stats: LeafStats
+    ) -> LeafAnswer:
+        rows = self._all_of(passing)
+        if search.rank is not None or search.group_by is not None:
+            return self._answer(search, Found(rows, np.zeros(len(rows), np.float32), ""), "all", rows, reader, stats)
+        after = None if search.after is None else search.after[1]
+        first = np.asarray(self._items.in_order(rows, after, search.k, reader), np.int64)
+        return LeafAnswer(
+            hits=self._hits(search, first, np.zeros(len(first)), reader),
+            facets=facet_parts(search.facets, self._columns_of(search, reader), rows) if search.facets else (),
+            stats=stats,
+            strategy="by-id",
+        )
+
+    def _answer(  # noqa: PLR0917  # private: the end of every way
+        self,
+        search: LeafSearch,
+        found: Found | Candidates,
+        strategy: str,
+        counted: Int64Array | RowSet | None,
+        reader: Reader,
+        stats: LeafStats,
+    ) -> LeafAnswer:
+        """Returns the answer: shaped, and with the facets of the rows `counted`."""
+        if _is_bare(search) and isinstance(found, Found):
+            rows, scores = self._best(found.rows, found.scores, search.k, reader)
+            return LeafAnswer(hits=self._hits(search, rows, scores, reader), stats=stats, strategy=strategy)
+        columns = self._columns_of(search, reader)
+        order = self._items.order(reader)
+        if search.fusion == "rrf" and isinstance(found, Candidates):  # the router ranks
+            shaped = Shaped(rows=found.rows, scores=found.scores, positions=np.arange(len(found.rows)))
+        else:
+            shaped = shape(search, found.rows, found.scores, columns, order)
+        table = found.table[:, shaped.positions] if isinstance(found, Candidates) else None
+        rows = counted if isinstance(counted, np.ndarray) else self._all_of(counted)
+        return LeafAnswer(
+            hits=self._hits(search, shaped.rows, shaped.scores, reader, table=table, groups=shaped.groups),
+            facets=facet_parts(search.facets, columns, rows) if search.facets else (),
+            stats=stats,
+            strategy=strategy,
+        )
 
     # Which rows pass ------------------------------------------------------------------------------
 
@@ -152,6 +219,15 @@ class OpenShard:
         for name in names - self._columns.keys():
             self._columns[name] = self._column(name, reader)
         return RowSet(evaluate(search.filter, self._columns, self.header.rows))
+
+    def _all_of(self, passing: RowSet | None) -> Int64Array:
+        return np.arange(self.header.rows) if passing is None else passing.rows
+
+    def _columns_of(self, search: LeafSearch, reader: Reader) -> dict[str, Column]:
+        names = columns_of(search)
+        for name in names - self._columns.keys():
+            self._columns[name] = self._column(name, reader)
+        return {name: self._columns[name] for name in names}
 
     def _column(self, name: str, reader: Reader) -> Column:
         if name not in self.header.attributes:
@@ -178,43 +254,49 @@ class OpenShard:
 
     # Which items those are ------------------------------------------------------------------------
 
-    def _best(self, search: LeafSearch, rows: Int64Array, scores: Float32Array, reader: Reader) -> tuple[LeafHit, ...]:
+    def _best(self, rows: Int64Array, scores: Float32Array, k: int, reader: Reader) -> tuple[Int64Array, Float32Array]:
+        """Returns the k best rows, best first, ties by id."""
+        if not len(rows):
+            return rows, scores
+        best = best_rows(scores, k)
+        kept = scores[best]
+        if (kept[1:] == kept[:-1]).any():  # only equal scores have an order to settle, and a place to fight for
+            ranks = self._items.ranks(reader)[rows[best]]
+            best = best[np.lexsort((ranks, -kept))][:k]
+        return rows[best], scores[best]
+
+    def _hits(  # private
+        self,
+        search: LeafSearch,
+        rows: Int64Array,
+        scores: npt.NDArray[np.floating[Any]],
+        reader: Reader,
+        *,
+        table: Float64Array | None = None,
+        groups: Sequence[Group] = (),
+    ) -> tuple[LeafHit, ...]:
         if not len(rows):
             return ()
-        best = best_rows(scores, search.k)
-        numbers, kept = rows[best].tolist(), scores[best].tolist()
-        entries = self._items.entries(numbers, reader)
-        if len(set(kept)) < len(kept):  # only equal scores have an order to settle, and a place to fight for
-            ranked = sorted(zip(kept, entries, numbers, strict=True), key=_by_score_then_id)[: search.k]
-            kept, entries, numbers = map(list, zip(*ranked, strict=True))
-        return self._as_hits(search, kept, entries, numbers, reader)
-
-    def _as_hits(
-        self, search: LeafSearch, scores: list[float], entries: list[tuple[str, bytes]], rows: list[int], reader: Reader
-    ) -> tuple[LeafHit, ...]:
-        if not entries:
-            return ()
-        ids, payloads = zip(*entries, strict=True)
+        numbers: list[int] = rows.tolist()
+        ids, payloads = zip(*self._items.entries(numbers, reader), strict=True)
         if not search.attributes:
             payloads = (b"",) * len(ids)
-        if not search.include_vectors:
-            return tuple(map(LeafHit, ids, scores, payloads))
+        if not (search.include_vectors or table is not None or groups):
+            return tuple(map(LeafHit, ids, scores.tolist(), payloads))
+        vectors: Sequence[dict[str, Float32Array] | None] = [None] * len(ids)
+        if search.include_vectors:
+            vectors = self._vectors_of(search.include_vectors, numbers, reader)
+        parts = [()] * len(ids) if table is None else [_without_nan(column) for column in table.T.tolist()]
+        return tuple(map(LeafHit, ids, scores.tolist(), payloads, vectors, parts, groups or [None] * len(ids)))
+
+    def _vectors_of(self, spaces: Sequence[str], rows: list[int], reader: Reader) -> list[dict[str, Float32Array]]:
         vectors: list[dict[str, Float32Array]] = [{} for _ in rows]
-        for space in search.include_vectors:
+        for space in spaces:
             found = self._vectors(space, rows, reader)
             for carried, row in zip(vectors, rows, strict=True):
                 if row in found:
                     carried[space] = found[row]
-        return tuple(map(LeafHit, ids, scores, payloads, vectors))
-
-    def _hits_of(self, search: LeafSearch, rows: list[int], reader: Reader) -> tuple[LeafHit, ...]:
-        return self._as_hits(search, [0.0] * len(rows), self._items.entries(rows, reader), rows, reader)
-
-    def _by_id(self, search: LeafSearch, passing: RowSet | None, reader: Reader, stats: LeafStats) -> LeafAnswer:
-        rows = np.arange(self.header.rows) if passing is None else passing.rows
-        after = None if search.after is None else search.after[1]
-        first = self._items.in_order(rows, after, search.k, reader)
-        return LeafAnswer(hits=self._hits_of(search, first, reader), stats=stats, strategy="by-id")
+        return vectors
 
     def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, Float32Array]:
         members = self._lists_of(space, reader)
