@@ -150,7 +150,7 @@ def _hit(asked: Asked, found: Found) -> dict[str, Any]:
 
 def _scores(asked: Asked, found: Found) -> dict[str, float]:
     # A leaf with one source and no expression over its score says it once.
-    scores = found.scores if found.scores or asked.rank is not None else [found.score]
+    scores = found.scores or [found.score]
     pairs = zip(asked.sources, scores, strict=False)
     return {name: _shown(score) for name, score in pairs if score is not None}
 

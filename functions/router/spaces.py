@@ -74,8 +74,8 @@ def match_weight(query: SearchQuery | None) -> float:
     """Returns how much full text counts among the sources."""
     if query is None:
         return 1.0
-    by_space = (query.space_weights or {}).get(MATCH)
-    return float((query.weights or {}).get(MATCH, 1.0) if by_space is None else by_space)
+    by_kind: Mapping[str, float] = {str(kind): float(weight) for kind, weight in (query.weights or {}).items()}
+    return float((query.space_weights or {}).get(MATCH, by_kind.get(MATCH, 1.0)))
 
 
 def own_spaces(schema: CollectionSchema) -> list[SpaceSpec]:
