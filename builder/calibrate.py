@@ -14,6 +14,7 @@ import numpy as np
 
 from builder.assign import part_name
 from builder.context import BuildContext
+from builder.stored import open_stored
 from builder.survey import Survey
 from builder.train import TrainedSpace
 from builder.write import labels
@@ -22,10 +23,8 @@ from shardlake.contracts.shard import LeafStats
 from shardlake.core import exact
 from shardlake.core.calibration import CALIBRATED_K, CANDIDATES_GRID, CONFIDENCE, CurvePoint, nprobe_grid
 from shardlake.core.vectors import coarse_scores, nearest_lists
-from shardlake.deadline import Deadline
-from shardlake.engine.shard import OpenShard, open_shard
+from shardlake.engine.shard import OpenShard
 from shardlake.engine.spaces import NO_LIST, IvfPqSpace
-from shardlake.store.base import ByteRange, ObjectStore
 from shardlake.types import Float32Array, IndexType, Int64Array
 
 QUERIES = 256
@@ -73,7 +72,7 @@ def _curve(context: BuildContext, found: Survey, space: TrainedSpace, shards: Se
     ]
     best = {plan: _Best(len(held_out.vectors), plan.k) for plan in plans}
     for row in shards:
-        opened = _open(context.store, row)
+        opened = open_stored(context.store, row)
         _search_shard(opened, space, row, held_out, best, _flat(labels(context, row.shard_id)))
     return [_point(plan, best[plan], held_out) for plan in plans]
 
@@ -189,10 +188,3 @@ def _search_shard(  # noqa: PLR0917  # private: one caller
                 for plan, kept in best.items():
                     if plan.nprobe == nprobe:
                         kept.add(i, found.first(plan.k * plan.per_hit))
-
-
-def _open(store: ObjectStore, row: ShardRow) -> OpenShard:
-    def read(spans: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
-        return store.get_ranges(row.key, [ByteRange(a, b) for a, b in spans], deadline=deadline)
-
-    return open_shard(read([(row.footer_offset, row.bytes)], None)[0], row.bytes, read)

@@ -19,10 +19,10 @@ from shardlake.core.vectors import pad, padded_dimension, quantize_rows
 from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
-from shardlake.format.shard import ITEM_CHUNK_BYTES, SHARD_KIND, ListBlock, ShardSpace, ShardWriter
+from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter, chunk_bytes
 from shardlake.format.terms import TermWriter
 from shardlake.query.columns import Column, build_column, concatenate
-from shardlake.types import CollectionSchema, IndexType, Int64Array
+from shardlake.types import CollectionSchema, Float32Array, IndexType, Int64Array
 
 BATCH_ROWS = 16_384  # encoded, or parsed for columns, at a time
 
@@ -110,10 +110,10 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     writer.add_array("id_rank", _id_rank(ids))
     writer.add_ids(ids)
     _write_items(writer, rows, order)
+    for name, space in trained.items():
+        writer.add_array(f"centroids/{name}", space.centroids[slice(*space.shard_lists(shard_id))])
     tail_offset = writer.begin_tail(list(trained))
     for name, space in trained.items():
-        first, stop = space.shard_lists(shard_id)
-        writer.add_array(f"centroids/{name}", space.centroids[first:stop])
         if space.codewords is not None:
             writer.add_array(f"codewords/{name}", space.codewords)
     if terms is not None:
@@ -133,7 +133,7 @@ def _write_space(
     bounds = np.searchsorted(lists[by_list], np.arange(first, stop + 1))
     has_codes = space.index is IndexType.IVF_PQ
     for group in _groups(bounds):
-        _write_lists(writer, space, rows, order, by_list, bounds, group)
+        _write_lists(writer, space, rows, order, by_list, bounds, group, space.centroids[first:stop])
     for number in range(stop - first):
         members = by_list[bounds[number] : bounds[number + 1]]
         writer.add_exact(name, rows.vectors[name][order[members]])
@@ -166,6 +166,7 @@ def _write_lists(  # noqa: PLR0917  # private: one caller
     by_list: Int64Array,
     bounds: Int64Array,
     group: range,
+    centroids: Float32Array,
 ) -> None:
     begin, end = int(bounds[group.start]), int(bounds[group.stop])
     members = by_list[begin:end]
@@ -185,6 +186,7 @@ def _write_lists(  # noqa: PLR0917  # private: one caller
             scales=scales[part],
             packed=pack(codes[part]) if len(codes) else np.empty(0, np.uint8),
             refine=refine[part],
+            centroid=None if space.codewords is None else centroids[number],
         )
         writer.add_list(name, block)
 
@@ -217,10 +219,10 @@ def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
 
 def _write_items(writer: ShardWriter, rows: ShardRows, order: Int64Array) -> None:
     sizes = np.diff(rows.payload_offsets)[order] + np.diff(rows.id_offsets)[order]
-    start, size = 0, 0
+    start, size, most = 0, 0, chunk_bytes(int(sizes.sum()))
     for row, bytes_of_row in enumerate(sizes.tolist()):
         size += bytes_of_row
-        if size >= ITEM_CHUNK_BYTES or row == len(sizes) - 1:
+        if size >= most or row == len(sizes) - 1:
             chunk = order[start : row + 1]
             writer.add_items(start, _ids(rows, chunk), _payloads(rows, chunk))
             start, size = row + 1, 0

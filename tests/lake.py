@@ -18,7 +18,9 @@ from functions.build.service import Builds
 from functions.router import http
 from functions.router.service import Router
 from functions.router.versions import Versions
-from functions.shard_search.service import ShardCache, ShardSearch
+from functions.router.warming import Warming
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch
 from shardlake.catalog.base import BuildRow, BuildState, Catalog, CollectionRow, SegmentRow, ShardRow
 from shardlake.contracts.collection import body_of_schema
 from shardlake.contracts.shard import LeafAnswer, LeafStats, ShardRef
@@ -30,6 +32,7 @@ from shardlake.format.segment import SegmentItem, encode_segment
 from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
+from shardlake.store.blocks import BlockStore
 from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore
 from shardlake.types import AttributeSpec, AttributeType, CollectionSchema, IndexSpec, IndexType, Metric, SpaceSpec
 from tests.leaf_searches import leaf_search
@@ -82,7 +85,8 @@ class Lake:
 
     Attributes:
         leaf_store: what the leaf reads through; a test puts faults around it.
-        containers: one ShardSearch a shard, as Lambda would have.
+        containers: one ShardSearch a shard, as Lambda would have. disks: what the container of a shard keeps blocks on.
+        warm_up_mb: what the router lets a shard that answered cold read in the background.
     """
 
     schema: CollectionSchema
@@ -94,6 +98,8 @@ class Lake:
     leaf_store: ObjectStore | None = None
     containers: dict[int, ShardSearch] = field(default_factory=dict)
     cache_bytes: int = 1 << 30
+    disks: dict[int, BlockStore] = field(default_factory=dict)
+    warm_up_mb: int = 0
     log: io.StringIO = field(default_factory=io.StringIO)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _router: Router | None = None
@@ -183,7 +189,9 @@ class Lake:
         """Returns the container that serves a shard."""
         with self._lock:
             if shard_id not in self.containers:
-                cache = ShardCache(self.leaf_store or self.store, max_bytes=self.cache_bytes)
+                cache = ShardCache(
+                    self.leaf_store or self.store, max_bytes=self.cache_bytes, blocks=self.disks.get(shard_id)
+                )
                 self.containers[shard_id] = ShardSearch(cache, clock=self.clock, memory_mb=1024)
             return self.containers[shard_id]
 
@@ -202,6 +210,7 @@ class Lake:
             invoker=self.invoker,
             clock=self.clock,
             versions=Versions(self.catalog, reads),
+            warming=Warming(self.invoker, "shard-search", megabytes=self.warm_up_mb),
         )
 
     def post(self, path: str, body: object, *, router: Router | None = None, left_ms: float = 29_000) -> Answer:

@@ -115,7 +115,7 @@ def again(asked: Asked, leaf: LeafSearch, groups: Sequence[Group]) -> LeafSearch
     node = filter_of(asked.group_by.attribute, groups)
     among = node if leaf.filter is None else ["and", leaf.filter, node]
     # Lists that were chosen without the filter may have none of these items: now the shard chooses.
-    vectors = tuple(replace(source, lists=None) for source in leaf.vectors)
+    vectors = tuple(replace(source, lists=None, extents=None) for source in leaf.vectors)
     return replace(leaf, vectors=vectors, filter=among, k=len(groups), facets=())
 
 

@@ -18,6 +18,7 @@ from functions.router.request import Asked, parse_search
 from functions.router.terms import Terms
 from functions.router.timing import Timer, deadline_of
 from functions.router.versions import Version, Versions
+from functions.router.warming import Warming
 from shardlake.catalog.base import Catalog, Pointer
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import is_name
@@ -40,6 +41,7 @@ class Router:
 
     Attributes:
         clock: seconds from any moment, for deadlines. now: seconds since 1970, for `now()`.
+        warming: without it shards that answered cold stay as they are.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Router:
     clock: Clock
     versions: Versions
     now: Clock = time.time
+    warming: Warming | None = None
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
     _terms: list[Terms] = field(default_factory=list)
 
@@ -81,7 +84,7 @@ class Router:
             if found is None:
                 outcomes |= {number: _unversioned(one, timer) for number, one in part.items()}
             else:
-                opened = self.versions.get(row.uid, found, deadline)
+                opened = self.versions.get(row.uid, found, deadline, spaces=_probing(part))
                 outcomes |= _Request(self, part, opened, timer, deadline).run(line)
         ordered = [outcomes[number] for number in range(len(bodies))]
         _describe(line, ordered)
@@ -155,6 +158,9 @@ class _Request:
             for number, one in plans.items():
                 outcomes[number] = answer.compose(self.asked[number], one, told[number], version, shown)
         line.add(version=version, invocations=costs.invocations, cold_starts=costs.cold_starts)
+        if self.router.warming is not None and costs.opened:
+            cold = [row for row in self.version.shards if row.shard_id in costs.opened]
+            line.add(warm_ups=self.router.warming.start(cold))
         return outcomes
 
     def _fan_out(self, wanted: Wanted) -> Gathered:
@@ -222,6 +228,11 @@ def _joined(first: Told, more: Told) -> Told:
         return more
     stats = {name: count + more["stats"][name] for name, count in first["stats"].items()}
     return {**first, "hits": [*first["hits"], *more["hits"]], "stats": stats}
+
+
+def _probing(asked: Mapping[int, Asked]) -> set[str]:
+    """Returns the spaces of which the routing files will be needed: under a filter each shard chooses its lists."""
+    return {one.space.name for search in asked.values() if search.filter is None for one in search.spaces}
 
 
 def _unversioned(asked: Asked, timer: Timer) -> Outcome:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
+from shardlake.format.routing import ListExtents
 from shardlake.types import Float32Array, Int64Array
 
 MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
@@ -34,6 +35,8 @@ class SourcePlan:
         query: (dimension,) float32, prepared.
         probes: the nearest lists, nearest first, in the numbering of the manifest; None: each shard chooses.
         scores: of all its lists; None where nobody needed them.
+        extents: where its lists lie; None where nobody needed them, or the version does not say.
+        firsts: {shard: which of the extents is that of its first list}.
     """
 
     asked: SpaceAsked
@@ -42,6 +45,8 @@ class SourcePlan:
     scan: ScanPlan
     probes: Int64Array | None
     scores: Float32Array | None
+    extents: ListExtents | None = None
+    firsts: Mapping[int, int] = field(default_factory=dict)
 
     def names(self, row: ShardRow) -> bool:
         """Returns whether a shard has anything that shall be searched."""
@@ -54,6 +59,7 @@ class SourcePlan:
             space=self.space.name,
             query=np.ascontiguousarray(self.query, np.float32),
             lists=lists,
+            extents=self._extents(row, lists),
             nprobe=self.scan.nprobe,
             candidates=self.scan.candidates,
             exact=self.scan.exact,
@@ -78,6 +84,13 @@ class SourcePlan:
             "candidates": self.scan.candidates,
             "curve_point": None if point is None else {n: getattr(point, n) for n in type(point).__slots__},
         }
+
+    def _extents(self, row: ShardRow, lists: tuple[int, ...] | None) -> tuple[tuple[int, int, int], ...] | None:
+        # A leaf that holds nothing reads the lists that it is told along with its tail.
+        if self.extents is None or lists is None:
+            return None
+        first = self.firsts[row.shard_id]
+        return tuple(self.extents.row(first + number) for number in lists)
 
     def _local(self, row: ShardRow) -> list[int]:
         assert self.probes is not None
@@ -111,13 +124,22 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
     if space is None:
         raise InternalError("a version lacks a space of its schema", space=one.space.name)
     scan = _scan_plan(asked, space)
-    probes, scores = None, None
     # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
-    if asked.filter is None and not scan.exact:
-        scores = coarse_scores(query, versions.centroids(version, space, deadline), space.metric)
-        wanting = asked.depth, _most_unlisted(version, space)
-        probes = _reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, shards)
-    return SourcePlan(asked=one, query=query, space=space, scan=scan, probes=probes, scores=scores)
+    if asked.filter is not None or scan.exact:
+        return SourcePlan(asked=one, query=query, space=space, scan=scan, probes=None, scores=None)
+    routing = versions.routing(version, space, deadline)
+    scores = coarse_scores(query, routing.centroids, space.metric)
+    wanting = asked.depth, _most_unlisted(version, space)
+    return SourcePlan(
+        asked=one,
+        query=query,
+        space=space,
+        scan=scan,
+        probes=_reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, shards),
+        scores=scores,
+        extents=routing.extents,
+        firsts={row.shard_id: version.first_extent(space.name, row.shard_id) for row in shards},
+    )
 
 
 def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:

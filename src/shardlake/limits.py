@@ -66,6 +66,7 @@ MAX_ROWS_PER_SHARD = 16_000_000
 MAX_LISTS_PER_SHARD = 262_144
 MAX_MANIFEST_BYTES = 64 * MIB
 
+WARM_UP_MS = 20_000  # of one warm-up: well under the 30 s that shard_search has
 MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
 MAX_ASYNC_PAYLOAD_BYTES = (
     256 * 1024

@@ -15,7 +15,7 @@ from shardlake.types import AttributeType
 from tests.lake import Lake, item, schema, space, unit_rows
 from tests.small_world import FakeEncode
 
-ROWS = 600
+ROWS = 1300  # enough for codes
 WORDS = ["red", "blue", "leather", "boots", "coat", "hat", "old", "new", "warm", "light"]
 BRANDS = ["acme", "bolt", "corn", "dusk", None]
 ATTRIBUTES = {
@@ -74,7 +74,7 @@ def one_shard() -> Lake:
 
 def many_shards() -> Lake:
     """Returns the collection in five shards or so."""
-    lake = built(120)
+    lake = built(260)
     assert len(lake.shards) >= 4
     return lake
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shardlake import limits
 from shardlake.contracts.answers import SearchAnswer
 from shardlake.query.laws import broken
 from tests.flow.shaped_lake import QUERY, ROWS, SEMANTIC, VISUAL, items, many_shards, one_shard, pages, values
@@ -57,12 +58,20 @@ FACETS: list[Any] = [
 ]
 
 
+def _name(shape: dict[str, Any]) -> str:
+    parts = []
+    for key, value in shape.items():
+        inner = "-".join(value) if key == "query" else str(value.get("size", "")) if key == "group_by" else ""
+        parts.append(f"{key}-{inner or (value if key in {'fusion', 'rank', 'k'} else '')}".strip("-"))
+    return " ".join(parts) or "nothing"
+
+
 def _ids(answer: dict[str, Any]) -> list[str]:
     return [hit["id"] for hit in answer["hits"]]
 
 
 @pytest.mark.parametrize("filtered", [False, True], ids=["all", "filtered"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=_name)
 def test_many_shards_answer_what_one_answers(shape: dict[str, Any], filtered: bool) -> None:
     body = {"recall": 1, "facets": FACETS, **shape, **({"filter": FILTER} if filtered else {})}
 
@@ -80,7 +89,7 @@ def test_many_shards_answer_what_one_answers(shape: dict[str, Any], filtered: bo
     SearchAnswer.model_validate(many)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=_name)
 def test_the_default_recall_finds_most_of_what_exact_search_finds(shape: dict[str, Any]) -> None:
     exact, default = many_shards().search(recall=1, **shape), many_shards().search(**shape)
 
@@ -94,19 +103,19 @@ PAGED = [shape for shape in SHAPES if not {"group_by", "diversity"} & shape.keys
 
 
 @pytest.mark.parametrize("lake", [one_shard, many_shards])
-@pytest.mark.parametrize("shape", [*PAGED, {}, {"filter": FILTER}], ids=str)
+@pytest.mark.parametrize("shape", [*PAGED, {}, {"filter": FILTER}], ids=_name)
 def test_pages_one_after_the_other_are_one_long_search(lake: Any, shape: dict[str, Any]) -> None:
     body = {"recall": 1, "include": [], **shape}
-    whole = _ids(lake().search(**{**body, "k": ROWS}))
+    whole = _ids(lake().search(**{**body, "k": limits.MAX_K}))
 
     found = pages(lake().search, **{**body, "k": 47})
 
-    assert [hit for page in found for hit in page] == whole
+    assert [hit for page in found for hit in page][: limits.MAX_K] == whole
     assert all(len(page) == 47 for page in found[:-1])
 
 
-@pytest.mark.parametrize("shape", [{"query": VISUAL_QUERY}, {"query": BOTH, "match": MATCH}], ids=str)
-@pytest.mark.parametrize("more", [{}, {"filter": FILTER}, {"nprobe": 1}], ids=str)
+@pytest.mark.parametrize("shape", [{"query": VISUAL_QUERY}, {"query": BOTH, "match": MATCH}], ids=_name)
+@pytest.mark.parametrize("more", [{}, {"filter": FILTER}, {"nprobe": 1}], ids=_name)
 def test_pages_of_a_scan_never_show_an_item_twice_and_come_to_an_end(
     shape: dict[str, Any], more: dict[str, Any]
 ) -> None:
@@ -114,7 +123,8 @@ def test_pages_of_a_scan_never_show_an_item_twice_and_come_to_an_end(
     passing = [n for n in range(ROWS) if not more.get("filter") or _passes(values()[n])]
 
     assert len(set(found)) == len(found)
-    assert len(found) >= 0.95 * len(passing)
+    # What a deeper probe finds before the place where a page ended comes too late, and is shown on no page.
+    assert len(found) >= (0.85 if "nprobe" in more else 0.95) * len(passing)
 
 
 def _passes(value: dict[str, Any]) -> bool:
@@ -161,11 +171,11 @@ def test_a_rank_expression_orders_all_items_that_pass() -> None:
 
 
 def test_items_are_sorted_by_an_attribute_without_any_query() -> None:
-    answer = many_shards().search(rank="default(price, -1)", k=ROWS)
+    answer = many_shards().search(rank="default(price, -1)", k=limits.MAX_K)
 
     prices = [hit["attributes"].get("price", -1) for hit in answer["hits"]]
     assert prices == sorted(prices, reverse=True)
-    assert len(prices) == ROWS
+    assert len(prices) == limits.MAX_K
     assert all("scores" not in hit for hit in answer["hits"])
 
 
@@ -225,12 +235,12 @@ def test_groups_have_the_best_hits_of_each_value_and_of_none(size: int) -> None:
 
 
 def test_examples_are_a_direction_and_no_hits() -> None:
-    answer = many_shards().search(query={"like": ["0005", "0006"], "unlike": ["0007"]}, recall=1, k=ROWS)
+    answer = many_shards().search(query={"like": ["0005", "0006"], "unlike": ["0007"]}, recall=1, k=limits.MAX_K)
 
     direction = VISUAL[[5, 6]].mean(axis=0) - VISUAL[7]
     scores = VISUAL @ (direction / np.linalg.norm(direction))
     expected = [n for n in np.argsort(-scores, kind="stable").tolist() if n not in {5, 6, 7}]
-    assert [int(hit["id"]) for hit in answer["hits"]] == expected
+    assert [int(hit["id"]) for hit in answer["hits"]] == expected[: limits.MAX_K]
 
 
 def test_an_example_that_nobody_knows_is_named() -> None:

@@ -15,12 +15,12 @@ from shardlake.engine.fusing import Candidates, Fusing
 from shardlake.engine.items import ShardItems
 from shardlake.engine.match import ShardTerms
 from shardlake.engine.nearest import Found, Nearest
-from shardlake.engine.reading import Reader, ReadRanges
+from shardlake.engine.reading import Ahead, Blocks, Reader, ReadRanges
 from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
 from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
-from shardlake.format.container import Extent, decode_block, parse_tail
+from shardlake.format.container import parse_tail
 from shardlake.format.shard import SHARD_KIND
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
 from shardlake.query.columns import Column, evaluate
@@ -30,10 +30,20 @@ from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
 
 
-def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
-    """Opens a shard from its tail: the bytes from the tail's offset to the end of the file. Raises FormatError."""
+def open_shard(
+    tail: bytes, file_bytes: int, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+) -> OpenShard:
+    """Opens a shard from its tail. Raises FormatError.
+
+    Args:
+        tail: the bytes from the tail's offset to the end of the file.
+        file_bytes: the size of the whole file.
+        read: reads the rest of it.
+        blocks: of it that were read before.
+        ahead: what was read along with the tail; checked, like everything, where it is decoded.
+    """
     directory = parse_tail(tail, file_bytes, SHARD_KIND)
-    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
+    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read, blocks, ahead)
 
 
 _NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.float32), "")
@@ -58,9 +68,13 @@ def _is_plain(search: LeafSearch) -> bool:
 class OpenShard:
     """A shard and what of it has been read so far. Not safe for two threads at once."""
 
-    def __init__(self, header: ShardHeader, read: ReadRanges) -> None:
+    def __init__(
+        self, header: ShardHeader, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+    ) -> None:
         self.header = header
+        self.ahead: Ahead = {} if ahead is None else ahead
         self._read = read
+        self._blocks = blocks
         self._nearest: dict[str, Nearest] = {}
         self._columns: dict[str, Column] = {}
         self._row_lists: dict[str, RowLists] = {}
@@ -80,7 +94,7 @@ class OpenShard:
 
     def reader(self, stats: LeafStats, deadline: Deadline | None = None) -> Reader:
         """Returns a reader of this shard that counts into `stats`."""
-        return Reader(self._read, deadline, stats)
+        return Reader(self._read, deadline, stats, self._blocks, self.ahead)
 
     def space(self, name: str) -> OpenSpace:
         """Returns a space of the shard or raises NotFound."""
@@ -240,9 +254,7 @@ class OpenShard:
         return decode_column(self.header, name, arrays)
 
     def _array(self, name: str, reader: Reader) -> npt.NDArray[np.generic]:
-        block = self.header.directory.block(name)
-        extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-        return decode_block(name, block, reader.extents([extent])[0])
+        return reader.array(name, self.header.directory.block(name))
 
     def _lists_of(self, space: str, reader: Reader) -> RowLists:
         if space not in self._row_lists:
@@ -263,10 +275,11 @@ class OpenShard:
             return rows, scores
         best = best_rows(scores, k)
         kept = scores[best]
-        if (kept[1:] == kept[:-1]).any():  # only equal scores have an order to settle, and a place to fight for
+        if len(set(kept.tolist())) < len(kept):  # only equal scores have an order to settle, and a place to fight for
             ranks = self._items.ranks(reader)[rows[best]]
-            best = best[np.lexsort((ranks, -kept))][:k]
-        return rows[best], scores[best]
+            order = np.lexsort((ranks, -kept))[:k]
+            best, kept = best[order], kept[order]
+        return rows[best], kept
 
     def _hits(  # private
         self,

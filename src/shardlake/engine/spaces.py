@@ -46,29 +46,33 @@ class LoadedLists:
     def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
         self.header = header
         self.space = space
-        self.centroids: Float32Array = header.arrays[f"centroids/{space.name}"]
+        stored: Float32Array | None = header.arrays.get(f"centroids/{space.name}")
+        self._knows_all = stored is not None  # a file of version 1 has them in its tail
+        # Those of the lists loaded so far, until a search wants to rank all lists.
+        self.centroids = np.zeros((space.lists, space.dimension), np.float32) if stored is None else stored
         self.list_rows: Int64Array = header.arrays[f"list_rows/{space.name}"].astype(np.int64)
         self.rows_of_list: list[int] = self.list_rows.tolist()
         self.loaded = np.zeros(space.lists, bool)
         self.all_loaded = False
         self.resident_bytes = 0
 
-    def rank_lists(self, query: Float32Array, count: int) -> Probe:
+    def rank_lists(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists of this shard, nearest first."""
-        scores = coarse_scores(query, self.centroids, self.space.metric)
+        scores = self._scores(query, reader)
         numbers = nearest_lists(scores, count)
         return Probe(numbers, scores[numbers])
 
-    def nearest(self, query: Float32Array, count: int) -> Probe:
+    def nearest(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists in any order, which is all that a scan needs."""
-        scores = coarse_scores(query, self.centroids, self.space.metric)
+        scores = self._scores(query, reader)
         if count >= len(scores):
             return Probe(np.arange(len(scores)), scores)
         numbers = scores.argpartition(-count)[-count:]
         return Probe(numbers, scores[numbers])
 
-    def nearest_many(self, queries: Float32Array, count: int) -> list[Probe]:
+    def nearest_many(self, queries: Float32Array, count: int, reader: Reader) -> list[Probe]:
         """Returns the `count` nearest lists of each query (n, d), in any order."""
+        self.read_centroids(reader)
         scores = coarse_scores_many(queries, self.centroids, self.space.metric)
         if count >= scores.shape[1]:
             return [Probe(np.arange(scores.shape[1]), row) for row in scores]
@@ -76,18 +80,29 @@ class LoadedLists:
         return [Probe(chosen, row[chosen]) for chosen, row in zip(numbers, scores, strict=True)]
 
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
-        """Returns the lists of those numbers."""
+        """Returns the lists of those numbers. Requires: they are loaded, or all centroids are."""
         return Probe(numbers, coarse_scores(query, self.centroids[numbers], self.space.metric))
 
-    def reaching(self, query: Float32Array, probe: Probe, rows: int) -> Probe:
+    def reaching(self, query: Float32Array, probe: Probe, rows: int, reader: Reader) -> Probe:
         """Returns the probe, with the next nearest lists behind it where its lists hold fewer than `rows` rows."""
         missing = rows - self.rows_in(probe.lists)
         if missing <= 0:
             return probe
-        ranked = self.rank_lists(query, self.space.lists).lists
+        ranked = self.rank_lists(query, self.space.lists, reader).lists
         others = ranked[~np.isin(ranked, probe.lists)]
         enough = int(np.searchsorted(np.cumsum(self.list_rows[others]), missing)) + 1
         return self.probe(query, np.concatenate([probe.lists, others[:enough]]))
+
+    def read_centroids(self, reader: Reader) -> None:
+        """Makes the centroids of all lists known. Cost: one read where they are not; loaded lists bring their own."""
+        if not self._knows_all:
+            name = f"centroids/{self.space.name}"
+            self.centroids = reader.array(name, self.header.directory.block(name))
+            self._knows_all = True
+
+    def _scores(self, query: Float32Array, reader: Reader) -> Float32Array:
+        self.read_centroids(reader)
+        return coarse_scores(query, self.centroids, self.space.metric)
 
     def rows_in(self, lists: Int64Array) -> int:
         """Returns how many rows lists have together; for a handful of lists Python adds faster than numpy."""
@@ -102,8 +117,10 @@ class LoadedLists:
             rows = int(self.list_rows[number])
             yield number, decode_list(self.space, rows, self.header.rows, extent, data)
 
-    def keep(self, number: int, size_bytes: int) -> None:
+    def keep(self, number: int, size_bytes: int, centroid: Float32Array | None = None) -> None:
         """Counts a list as loaded: everything that a search needs of it is in memory."""
+        if centroid is not None and not self._knows_all:
+            self.centroids[number] = centroid
         self.loaded[number] = True
         self.resident_bytes += size_bytes
         self.all_loaded = bool(self.loaded.all())
@@ -169,8 +186,8 @@ class IvfPqSpace:
         for number, block in self.lists.blocks(lists, reader):
             self._refine[block.rows] = block.refine
             self._scales[block.rows] = block.scales
-            self._index.load_list(number, block.rows.astype(np.int64), block.packed)
-            self.lists.keep(number, block.bytes)
+            self._index.load_list(number, block.rows.astype(np.int64), block.packed, block.centroid)
+            self.lists.keep(number, block.bytes, block.centroid)
 
     def scan(
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader

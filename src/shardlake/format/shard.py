@@ -1,12 +1,14 @@
 """A shard: the items of some lists, as a container of kind SHRD. `docs/format.md` is the specification.
 
 For each space its lists: a list block holds row numbers, refine scales, packed codes and refine rows; an exact block
-the full-precision vectors. Then attribute columns, items in chunks, and, in the tail, the tables, centroids and
-codewords: what a search needs before it can choose what to read. Rows are numbered by the lists of the primary space.
+the full-precision vectors. Then attribute columns, items in chunks, centroids, and, in the tail, the tables and the
+codewords: what every search needs before it can read anything else. A list carries its own centroid, so that a search
+which is told its lists needs no others. Rows are numbered by the lists of the primary space.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +25,9 @@ from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
-ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
+ITEM_CHUNK_BYTES = 16 * 1024  # of items, at least: what one cold hit costs to read
+HITS_PER_READ = 10  # for which reading chunks and reading their table shall cost alike
+_CHUNK_ENTRY_BYTES = 32
 ID_PAGE_BYTES = 64 * 1024  # of the map of ids: a million of them have some 350 pages
 IDS = "ids"  # the map from id to row
 
@@ -51,17 +55,20 @@ class ListBlock:
 
     Attributes:
         rows: (n,) uint32 row numbers. scales: (n,) float32. packed: fast-scan codes. refine: (n, d) int8.
+        centroid: (d,) float32 of the list; None in a flat space and in files of version 1.
     """
 
     rows: npt.NDArray[np.uint32]
     scales: Float32Array
     packed: ByteArray
     refine: npt.NDArray[np.int8]
+    centroid: Float32Array | None = None
 
     @property
     def bytes(self) -> int:
         """The size of the block in the file."""
-        return self.rows.nbytes + self.scales.nbytes + self.packed.nbytes + self.refine.nbytes
+        own = self.rows.nbytes + self.scales.nbytes + self.packed.nbytes + self.refine.nbytes
+        return own + (0 if self.centroid is None else self.centroid.nbytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +80,10 @@ class ItemChunk:
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        start, middle, stop = self.offsets[2 * position : 2 * position + 3]
+        place, offsets, data = 2 * position, self.offsets, self.data
+        middle = offsets[place + 1]
         try:
-            return self.data[start:middle].decode(), self.data[middle:stop]
+            return data[offsets[place] : middle].decode(), data[middle : offsets[place + 2]]
         except UnicodeDecodeError as exc:
             raise FormatError("an item's id is not UTF-8") from exc
 
@@ -93,8 +101,8 @@ class ShardWriter:
 
     def add_list(self, space: str, block: ListBlock) -> None:
         """Writes the next list of a space."""
-        parts = (block.rows, block.scales, block.packed, block.refine)
-        data = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        parts = (block.rows, block.scales, block.packed, block.refine, block.centroid)
+        data = b"".join(np.ascontiguousarray(part).tobytes() for part in parts if part is not None)
         self._lists.setdefault(space, []).append(self._writer.append(data))
         self._rows.setdefault(space, []).append(len(block.rows))
 
@@ -126,7 +134,7 @@ class ShardWriter:
             self._writer.add_array(f"{prefix}/values", column.values)
 
     def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Writes a named array: `id_rank`, `row_lists/{space}`, and in the tail `centroids/…` and `codewords/…`."""
+        """Writes a named array: `id_rank`, `row_lists/…`, `centroids/…`, and in the tail `codewords/…`."""
         self._writer.add_array(name, array)
 
     def add_ids(self, ids: Sequence[bytes]) -> None:
@@ -166,6 +174,14 @@ def _table(rows: Sequence[tuple[int, ...]], columns: int) -> npt.NDArray[np.uint
     return np.asarray(rows, np.uint64).reshape(-1, columns)
 
 
+def chunk_bytes(item_bytes: int) -> int:
+    """Returns how large the chunks of items of that many bytes together shall be.
+
+    Larger chunks cost a cold hit more, smaller ones the tail, which lists them all: the sum is least at the root.
+    """
+    return max(ITEM_CHUNK_BYTES, math.isqrt(_CHUNK_ENTRY_BYTES * item_bytes // HITS_PER_READ))
+
+
 def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, data: bytes) -> ListBlock:
     """Returns a list block after its checksum. Raises FormatError.
 
@@ -178,6 +194,8 @@ def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, d
     packed = packed_bytes(rows, space.code_bytes)
     refine = rows * space.dimension if space.code_bytes else 0
     sizes = [4 * rows, 4 * rows if space.code_bytes else 0, packed, refine]
+    centroid = 4 * space.dimension if space.code_bytes and len(data) != sum(sizes) else 0
+    sizes.append(centroid)
     if sum(sizes) != len(data):
         raise FormatError("a list block has another size than its rows need", space=space.name)
     cuts = np.cumsum([0, *sizes]).tolist()
@@ -190,6 +208,7 @@ def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, d
         scales=np.frombuffer(parts[1], "<f4"),
         packed=np.frombuffer(parts[2], np.uint8),
         refine=np.frombuffer(parts[3], np.int8).reshape(-1, space.dimension),
+        centroid=np.frombuffer(parts[4], "<f4") if centroid else None,
     )
 
 

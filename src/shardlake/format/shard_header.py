@@ -104,12 +104,19 @@ def _check_space(header: ShardHeader, space: ShardSpace) -> None:
         raise FormatError("the shard's codes have another size than its dimension needs", space=name)
     _expect(header, f"lists/{name}", np.uint64, (lists, 3))
     _expect(header, f"exact/{name}", np.uint64, (lists, 3))
-    _expect(header, f"centroids/{name}", np.float32, (lists, dimension))
+    _check_centroids(header, space)
     list_rows = _expect(header, f"list_rows/{name}", np.uint32, (lists,))
     if int(list_rows.sum(dtype=np.uint64)) > header.rows:
         raise FormatError("the shard's lists have more rows than the shard", space=name)
     if space.code_bytes:
         _expect(header, f"codewords/{name}", np.float32, (padded // SUBVECTOR, CODEWORDS, SUBVECTOR))
+
+
+def _check_centroids(header: ShardHeader, space: ShardSpace) -> None:
+    # In the tail in files of version 1; since then in the body, where only searches read them that rank lists.
+    block = header.directory.block(f"centroids/{space.name}")
+    if (block.dtype, block.shape) != ("<f4", (space.lists, space.dimension)):
+        raise FormatError("a block has another type or shape than the format says", block=f"centroids/{space.name}")
 
 
 def _check_items(header: ShardHeader) -> None:
