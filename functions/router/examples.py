@@ -16,6 +16,7 @@ import numpy as np
 
 from functions.router.fanout import Told
 from functions.router.request import Asked
+from functions.router.spaces import vectors_of
 from functions.router.versions import Version
 from shardlake.contracts.shard import LeafSearch
 from shardlake.contracts.shard_wire import decode_vector
@@ -29,7 +30,7 @@ def lookups(asked: Mapping[int, Asked], version: Version) -> dict[int, dict[int,
     for number, search in asked.items():
         if search.excluded and search.spaces:
             ids = tuple(sorted(search.excluded))
-            spaces = tuple(one.space.name for one in search.spaces)
+            spaces = tuple(dict.fromkeys(vectors_of(one.space) for one in search.spaces))
             leaf = LeafSearch(ids=ids, k=len(ids), attributes=False, include_vectors=spaces)
             wanted[number] = {row.shard_id: leaf for row in version.shards}
     return wanted
@@ -72,7 +73,7 @@ def _made(
 ) -> Float32Array | InvalidInput:
     means = []
     for field, items in (("like", like), ("unlike", unlike)):
-        rows = [decode_vector(item[space.name]) for item in items if space.name in item]
+        rows = [decode_vector(item[vectors_of(space)]) for item in items if vectors_of(space) in item]
         if items and not rows:
             return InvalidInput(f"no item of {field} has a vector in the space {space.name}", at=f"query.{field}")
         means.append(np.mean(rows, axis=0, dtype=np.float64) if rows else None)

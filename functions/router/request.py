@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from functions.router.spaces import MATCH, SpaceAsked, match_weight, own_spaces, spaces_asked
+from functions.router.spaces import MATCH, SpaceAsked, match_weight, spaces_asked, vectors_of
 from shardlake import limits
 from shardlake.contracts.common import validated
 from shardlake.contracts.encode import EncoderInfo
@@ -160,15 +160,14 @@ def parse_search(
 def _included(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema) -> tuple[str, ...]:
     if "vectors" not in request.include:
         return ()
-    if spaces:
-        return tuple(one.space.name for one in spaces)
-    return tuple(space.name for space in own_spaces(schema))
+    searched = [one.space for one in spaces] or schema.stored_spaces
+    return tuple(dict.fromkeys(map(vectors_of, searched)))
 
 
 def _diversity_space(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema) -> str | None:
     if not request.diversity:
         return None
-    return spaces[0].space.name if spaces else schema.spaces[0].name
+    return vectors_of(spaces[0].space if spaces else schema.stored_spaces[0])
 
 
 def _check_together(asked: Asked) -> None:

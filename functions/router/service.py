@@ -94,7 +94,7 @@ class Router:
         self, body: dict[str, Any], schema: CollectionSchema, uid: str, deadline: Deadline
     ) -> Asked | ShardlakeError:
         try:
-            several = sum(space.encoder is not None for space in schema.spaces) > 1
+            several = sum(space.encoder is not None for space in schema.stored_spaces) > 1
             encoders = self._known_encoders(deadline) if several else {}
             inbox = inbox_of(self.settings.bucket)
             return parse_search(body, schema, encoders, inbox=inbox, uid=uid, now_s=self.now())

@@ -124,8 +124,9 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
     if space is None:
         raise InternalError("a version lacks a space of its schema", space=one.space.name)
     scan = _scan_plan(asked, space)
-    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
-    if asked.filter is not None or scan.exact:
+    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
+    # always chooses itself: it has all of them.
+    if asked.filter is not None or scan.exact or space.routing_key is None:
         return SourcePlan(asked=one, query=query, space=space, scan=scan, probes=None, scores=None)
     routing = versions.routing(version, space, deadline)
     scores = coarse_scores(query, routing.centroids, space.metric)

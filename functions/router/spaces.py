@@ -78,9 +78,9 @@ def match_weight(query: SearchQuery | None) -> float:
     return float((query.space_weights or {}).get(MATCH, by_kind.get(MATCH, 1.0)))
 
 
-def own_spaces(schema: CollectionSchema) -> list[SpaceSpec]:
-    """Returns the spaces that have vectors of their own: those made from another one tell nothing new."""
-    return [space for space in schema.spaces if getattr(space, "source", None) is None]
+def vectors_of(space: SpaceSpec) -> str:
+    """Returns the space whose vectors the items of a space have: its own, or that which it was made from."""
+    return space.source or space.name
 
 
 def _spaces(query: SearchQuery, schema: CollectionSchema, encoders: Mapping[str, EncoderInfo]) -> list[SpaceSpec]:
@@ -103,9 +103,9 @@ def _spaces(query: SearchQuery, schema: CollectionSchema, encoders: Mapping[str,
                 spaces=idle,
             )
         return chosen
-    own = own_spaces(schema)
+    own = schema.stored_spaces
     able = [space for space in own if any(_reads(space, kind, encoders) for kind in query.kinds())]
-    return able or (own[:1] if not query.kinds() else [])
+    return able or list(own[:1] if not query.kinds() else ())
 
 
 def _has_anything(space: SpaceSpec, query: SearchQuery, encoders: Mapping[str, EncoderInfo]) -> bool:

@@ -63,6 +63,8 @@ def read_manifest(data: bytes) -> dict[str, Any]:
         for space in manifest.spaces
     ]
     found = {name: getattr(manifest, name) for name in Manifest.__slots__ if name != "spaces"} | {"spaces": spaces}
+    if found["terms"] is None:  # which earlier releases did not know of
+        del found["terms"]
     plain: dict[str, Any] = orjson.loads(orjson.dumps(found))
     return plain
 

@@ -103,7 +103,7 @@ class Reader:
     def _fetch(self, extents: Sequence[Extent]) -> list[bytes]:
         if not extents:
             return []
-        spans = coalesce([(extent.offset, extent.offset + extent.bytes) for extent in extents])
+        spans = _spans(extents)
         data = self._read(spans, self._deadline)
         self._stats.object_reads += len(spans)
         self._stats.bytes_read += sum(stop - start for start, stop in spans)
@@ -129,6 +129,15 @@ def coalesce(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             joined.append((start, stop))
     return joined
+
+
+def read_bytes(extents: Sequence[Extent]) -> int:
+    """Returns how many bytes reading extents costs, the gaps between neighbours included."""
+    return sum(stop - start for start, stop in _spans(extents))
+
+
+def _spans(extents: Sequence[Extent]) -> list[tuple[int, int]]:
+    return coalesce([(extent.offset, extent.offset + extent.bytes) for extent in extents])
 
 
 def cut(extent: Extent, spans: Sequence[tuple[int, int]], data: Sequence[bytes]) -> bytes:

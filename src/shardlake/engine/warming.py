@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from shardlake.contracts.shard import Held, LeafStats
-from shardlake.engine.reading import Reader
+from shardlake.engine.reading import Reader, read_bytes
 from shardlake.engine.shard import OpenShard
 from shardlake.errors import DeadlineExceeded
 from shardlake.format.container import Extent
@@ -70,7 +70,7 @@ def _warm_lists(shard: OpenShard, name: str, reader: Reader, stats: LeafStats, b
         reader.check("warm up")
         extents = [extent for number in numbers for extent in _of_list(shard, name, number)]
         lacking, fits = reader.lacking(extents), _size(extents) <= bounds.room()
-        if stats.bytes_read + _size(lacking) > bounds.max_bytes or not (fits or reader.keeps):
+        if stats.bytes_read + read_bytes(lacking) > bounds.max_bytes or not (fits or reader.keeps):
             return False
         if fits:
             space.load(numbers, reader)
@@ -84,7 +84,7 @@ def _warm_rest(shard: OpenShard, reader: Reader, stats: LeafStats, bounds: Bound
     """Returns whether everything but the lists is at hand now; where nothing is kept there is nothing to do."""
     for group in _groups(reader.lacking(_rest(shard)) if reader.keeps else [], lambda extent: extent.bytes):
         reader.check("warm up")
-        if stats.bytes_read + _size(group) > bounds.max_bytes:
+        if stats.bytes_read + read_bytes(group) > bounds.max_bytes:
             return False
         reader.extents(group)
         bounds.placed()
