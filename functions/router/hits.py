@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from functions.router.fanout import Told
 from functions.router.plan import Plan, again
 from functions.router.request import Asked
 from shardlake.contracts.shard import LeafSearch
 from shardlake.contracts.shard_wire import decode_vector
 from shardlake.core.topk import Scored, merge_best, merge_by_id, order
+from shardlake.errors import ShardlakeError
 from shardlake.query.diversity import reorder
 from shardlake.query.fusion import reciprocal_ranks
-from shardlake.query.groups import Group, Grouped, best_groups, missing, names_of
+from shardlake.query.groups import Group, Grouped, best_groups, filter_of, missing, names_of
 
 Answer = Mapping[str, Any]
 """What a leaf said, in wire form."""
@@ -55,16 +58,58 @@ def merged(asked: Asked, answers: Sequence[Answer]) -> list[Found]:
     return _diverse(asked, [hit for *_, hit in merge_best(parts, asked.wanted)])
 
 
-def second_round(asked: Asked, plan: Plan, answers: Mapping[int, Answer]) -> dict[int, LeafSearch]:
-    """Returns what must be asked again so that every winning group has its best hits, by shard; most often nothing."""
-    if asked.group_by is None:
+def more_groups(asked: Asked, plan: Plan, answers: Mapping[int, Answer]) -> dict[int, LeafSearch]:
+    """Returns what is asked for further groups where a scan found fewer than k, by shard; most often nothing.
+
+    The nearest rows may all be of a few groups: the next round leaves these out.
+    """
+    if asked.group_by is None or plan.is_exact:
         return {}
-    size = asked.group_by.size
-    said = {shard: [_grouped(_entry(raw)) for raw in answer["hits"]] for shard, answer in answers.items()}
-    shown = [hit for hits in said.values() for hit in hits if hit[1] not in asked.excluded]
-    winners = names_of(best_groups(shown, asked.request.k, size))
-    wanted = missing(winners, said, asked.wanted, size)
-    return {shard: again(asked, plan.leaves[shard], groups) for shard, groups in wanted.items()}
+    found = names_of(_shown(asked, _said(answers)))
+    missing_groups = asked.request.k - len(found)
+    if not found or missing_groups <= 0:
+        return {}
+    node = ["not", filter_of(asked.group_by.attribute, found)]
+    return {shard: again(leaf, node, missing_groups) for shard, leaf in plan.leaves.items() if shard in answers}
+
+
+def missing_hits(asked: Asked, plan: Plan, answers: Mapping[int, Answer]) -> dict[int, LeafSearch]:
+    """Returns what must be asked again so that every winning group has its best hits, by shard; most often nothing.
+
+    Of an exact search: groups that a shard had no place for. Of a scan: groups that have too few hits of all shards.
+    """
+    if asked.group_by is None or asked.group_by.size == 1:
+        return {}
+    size, said = asked.group_by.size, _said(answers)
+    best = best_groups(_shown(asked, said), asked.request.k, size)
+    winners = names_of(best)
+    if plan.is_exact:
+        wanted = missing(winners, said, asked.wanted, size)
+    else:
+        counts = Counter(group for _, _, group, _ in best)
+        short = [group for group in winners if counts[group] < size]
+        wanted = dict.fromkeys(said, short) if short else {}
+    attribute = asked.group_by.attribute
+    return {
+        shard: again(plan.leaves[shard], filter_of(attribute, groups), len(groups)) for shard, groups in wanted.items()
+    }
+
+
+def joined(first: Told, more: Told) -> Told:
+    """Returns what a shard said in two rounds, each hit once; a shard that failed in the second has failed."""
+    if isinstance(first, ShardlakeError) or isinstance(more, ShardlakeError):
+        return more
+    stats = {name: count + more["stats"][name] for name, count in first["stats"].items()}
+    hits = {hit[0]: hit for hit in (*more["hits"], *first["hits"])}
+    return {**first, "hits": list(hits.values()), "stats": stats}
+
+
+def _said(answers: Mapping[int, Answer]) -> dict[int, list[Grouped[Found]]]:
+    return {shard: [_grouped(_entry(raw)) for raw in answer["hits"]] for shard, answer in answers.items()}
+
+
+def _shown(asked: Asked, said: Mapping[int, Sequence[Grouped[Found]]]) -> list[Grouped[Found]]:
+    return [hit for hits in said.values() for hit in hits if hit[1] not in asked.excluded]
 
 
 def _entry(raw: Sequence[Any]) -> Scored[Found]:

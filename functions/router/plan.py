@@ -14,7 +14,7 @@ from shardlake.contracts.shard import LeafSearch, MatchSource
 from shardlake.deadline import Deadline
 from shardlake.query import facets
 from shardlake.query.columns import can_match
-from shardlake.query.groups import Group, filter_of
+from shardlake.query.filter import Node
 from shardlake.types import Float32Array
 
 Bounds = list[float] | None
@@ -36,6 +36,11 @@ class Plan:
     pruned: int
     sources: tuple[SourcePlan, ...]
     bounds: tuple[Bounds, ...]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every row that passes is scored: by vectors exactly, by words always."""
+        return len(self.exact) == len(self.sources)
 
     @property
     def exact(self) -> tuple[str, ...]:
@@ -83,8 +88,8 @@ def plan(  # noqa: PLR0917  # one caller
 
 
 def _asked_shards(asked: Asked, sources: Sequence[SourcePlan], shards: list[ShardRow]) -> list[ShardRow]:
-    # Words and values lie in every shard, wherever the nearest lists are.
-    if not sources or asked.match is not None or asked.facets:
+    # Words, values and groups lie in every shard, wherever the nearest lists are.
+    if not sources or asked.match is not None or asked.facets or asked.group_by is not None:
         return shards
     return [row for row in shards if any(source.names(row) for source in sources)]
 
@@ -109,14 +114,12 @@ def _told(asked: Asked, match: MatchSource | None, bounds: Sequence[Bounds]) -> 
     )
 
 
-def again(asked: Asked, leaf: LeafSearch, groups: Sequence[Group]) -> LeafSearch:
-    """Returns the search that asks a shard for the hits of those groups, which it had no place for."""
-    assert asked.group_by is not None
-    node = filter_of(asked.group_by.attribute, groups)
+def again(leaf: LeafSearch, node: Node, groups: int) -> LeafSearch:
+    """Returns the search that asks a shard once more, for so many groups of the items that pass `node` as well."""
     among = node if leaf.filter is None else ["and", leaf.filter, node]
     # Lists that were chosen without the filter may have none of these items: now the shard chooses.
     vectors = tuple(replace(source, lists=None, extents=None) for source in leaf.vectors)
-    return replace(leaf, vectors=vectors, filter=among, k=len(groups), facets=())
+    return replace(leaf, vectors=vectors, filter=among, k=groups, facets=())
 
 
 def _lists_told(leaf: LeafSearch) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from functions.router.answer import Costs
 from functions.router.embed import Embedded, Vectors, embed
 from functions.router.examples import example_vectors, lookups
 from functions.router.fanout import Gathered, Told, Wanted, fan_out
-from functions.router.hits import second_round
+from functions.router.hits import joined, missing_hits, more_groups
 from functions.router.plan import Plan, plan
 from functions.router.request import Asked, parse_search
 from functions.router.terms import Terms
@@ -24,6 +24,7 @@ from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import is_name
 from shardlake.contracts.encode import DESCRIBE, EncoderInfo, decode_description
 from shardlake.contracts.media import inbox_of
+from shardlake.contracts.shard import LeafSearch
 from shardlake.deadline import Clock, Deadline
 from shardlake.errors import ErrorKind, NotFound, ShardlakeError
 from shardlake.observability import Line
@@ -33,6 +34,10 @@ from shardlake.store.base import ObjectStore
 from shardlake.types import CollectionSchema
 
 Outcome = dict[str, Any] | ShardlakeError
+Further = Callable[[Asked, Plan, Mapping[int, Mapping[str, Any]]], Mapping[int, LeafSearch]]
+"""What is to be asked once more, given what shards have answered: by shard."""
+
+MORE_GROUPS_ROUNDS = 3  # in which a scan looks for further groups; each finds at least one where there is any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,21 +200,30 @@ class _Request:
         return plans
 
     def _told(self, plans: Mapping[int, Plan], costs: Gathered) -> dict[int, dict[int, Told]]:
-        """Returns what the shards said, second rounds for groups included, by search and shard."""
+        """Returns what the shards said, further rounds for groups included, by search and shard."""
         gathered = self._fan_out({number: one.leaves for number, one in plans.items()})
         costs.count(gathered)
         told = {number: gathered.told(number) for number in plans}
-        wanted: dict[int, Mapping[int, Any]] = {}
+        for _ in range(MORE_GROUPS_ROUNDS):
+            if not self._ask_again(more_groups, plans, told, costs):
+                break
+        self._ask_again(missing_hits, plans, told, costs)
+        return told
+
+    def _ask_again(
+        self, further: Further, plans: Mapping[int, Plan], told: dict[int, dict[int, Told]], costs: Gathered
+    ) -> bool:
+        """Asks what `further` says, adds the answers to `told`, and returns whether there was anything new in them."""
+        wanted: dict[int, Mapping[int, LeafSearch]] = {}
         for number, one in plans.items():
             answers = {s: body for s, body in told[number].items() if not isinstance(body, ShardlakeError)}
-            if more := second_round(self.asked[number], one, answers):
+            if more := further(self.asked[number], one, answers):
                 wanted[number] = more
-        if wanted:
-            again = self._fan_out(wanted)
-            costs.count(again)
-            for (number, shard), body in again.answers.items():
-                told[number][shard] = _joined(told[number][shard], body)
-        return told
+        gathered = self._fan_out(wanted)
+        costs.count(gathered)
+        for (number, shard), body in gathered.answers.items():
+            told[number][shard] = joined(told[number][shard], body)
+        return any(isinstance(body, dict) and body["hits"] for body in gathered.answers.values())
 
     def _costs(self, gathered: Gathered, encodes: int) -> Costs:
         took_ms = self.timer.total()
@@ -220,14 +234,6 @@ class _Request:
             gb_seconds=own + gathered.gb_seconds,
             took_ms=took_ms,
         )
-
-
-def _joined(first: Told, more: Told) -> Told:
-    """Returns what a shard said in both rounds; a shard that failed in the second has failed."""
-    if isinstance(first, ShardlakeError) or isinstance(more, ShardlakeError):
-        return more
-    stats = {name: count + more["stats"][name] for name, count in first["stats"].items()}
-    return {**first, "hits": [*first["hits"], *more["hits"]], "stats": stats}
 
 
 def _probing(asked: Mapping[int, Asked]) -> set[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import pytest
 from shardlake import limits
 from shardlake.contracts.answers import SearchAnswer
 from shardlake.query.laws import broken
+from shardlake.types import AttributeType
 from tests.flow.shaped_lake import QUERY, ROWS, SEMANTIC, VISUAL, items, many_shards, one_shard, pages, values
+from tests.lake import Lake, item, schema, space, unit_rows
 
 VISUAL_QUERY = {"vector": {"visual": QUERY["visual"]}}
 BOTH = {"vector": QUERY}
@@ -232,6 +236,32 @@ def test_groups_have_the_best_hits_of_each_value_and_of_none(size: int) -> None:
         )
         == []
     )
+
+
+@pytest.mark.parametrize("attribute", ["brand", "stock"])
+def test_a_scan_finds_k_groups_and_fills_them_wherever_they_lie(attribute: str) -> None:
+    lake = many_shards()
+    body = {"query": VISUAL_QUERY, "group_by": {"attribute": attribute, "size": 4}, "k": 5, "nprobe": 1}
+    found = lake.search(**body)["hits"]
+    filtered = lake.search(**body, filter=FILTER)["hits"]
+
+    assert len({hit["group"] for hit in found}) == len({hit["group"] for hit in filtered}) == 5
+    assert len(found) == len(filtered) == 20
+    assert all(hit["attributes"].get(attribute) == hit["group"] for hit in found)
+
+
+def test_a_group_that_lies_far_from_the_query_is_found_by_a_scan() -> None:
+    # One brand is everywhere, the other one on the far side only.
+    rows = unit_rows(1500, 4, 80)
+    far = set(np.argsort(rows[:, 0])[:5].tolist())
+    items = [item(f"{n:04d}", {"v": row}, brand="far" if n in far else "near") for n, row in enumerate(rows)]
+    brand = {"brand": AttributeType.KEYWORD}
+    lake = Lake(schema(space(4), target_rows=400, attributes=brand), Path(mkdtemp(prefix="shardlake-test-")))
+    lake.built(items)
+
+    answer = lake.search(query={"vector": {"v": [1, 0, 0, 0]}}, group_by={"attribute": "brand", "size": 2}, k=2)
+
+    assert [hit["group"] for hit in answer["hits"]] == ["near", "near", "far", "far"]
 
 
 def test_examples_are_a_direction_and_no_hits() -> None:
