@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shardlake import limits
 from shardlake.contracts.answers import SearchAnswer
@@ -91,6 +93,49 @@ def test_many_shards_answer_what_one_answers(shape: dict[str, Any], filtered: bo
     assert many["facets"] == one["facets"]
     assert many["facet_stats"] == one["facet_stats"]
     SearchAnswer.model_validate(many)
+
+
+RANKS = [
+    "score",
+    "-score",
+    "stock",
+    "score * saturation(price, 20)",
+    "if(on_sale, 1, 0) + score / 10",
+    "created - now()",
+]
+QUERIES = [None, VISUAL_QUERY, BOTH, {"like": ["0003"]}, {"like": ["0011"], "unlike": ["0012"], **VISUAL_QUERY}]
+CONDITIONS = [{}, FILTER, {"brand": {"$exists": False}}, {"stock": {"$in": [1, 3]}, "$not": {"brand": "acme"}}]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_shape_is_the_same_in_one_shard_and_in_many(data: st.DataObject) -> None:
+    def maybe(strategy: st.SearchStrategy[Any]) -> Any:
+        return data.draw(st.none() | strategy)
+
+    grouped = st.builds(
+        lambda attribute, size: {"attribute": attribute, "size": size},
+        st.sampled_from(["brand", "stock", "on_sale"]),
+        st.integers(1, 4),
+    )
+    body = {
+        "query": data.draw(st.sampled_from(QUERIES)),
+        "match": maybe(st.sampled_from([MATCH, {"title": "coat"}, {"title": '"old hat" new'}])),
+        "filter": data.draw(st.sampled_from(CONDITIONS)),
+        "rank": maybe(st.sampled_from(RANKS)),
+        "group_by": maybe(grouped),
+        "facets": data.draw(st.lists(st.sampled_from(["brand", "stock", "price", "created"]), unique=True)),
+        "k": data.draw(st.integers(1, 40)),
+        "fusion": data.draw(st.sampled_from(["mean", "weighted", "max"])),
+        "recall": 1,
+        "include": [],
+    }
+    asked = {name: value for name, value in body.items() if value is not None}
+
+    one, many = one_shard().search(**asked), many_shards().search(**asked)
+
+    assert [(hit["id"], hit.get("group")) for hit in many["hits"]] == [(h["id"], h.get("group")) for h in one["hits"]]
+    assert many["facets"] == one["facets"]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=_name)
