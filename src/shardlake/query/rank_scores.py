@@ -111,7 +111,9 @@ _READINGS: dict[str, Callable[..., Numbers]] = {
 
 
 def _settled(values: Numbers) -> Numbers:
-    return np.clip(np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
+    bounded = np.clip(values, -LARGEST, LARGEST)
+    missing = np.isnan(bounded)
+    return np.where(missing, 0.0, bounded) if missing.any() else bounded
 
 
 def distance_m(latitude: Numbers, longitude: Numbers, of_latitude: Numbers, of_longitude: Numbers) -> Numbers:
