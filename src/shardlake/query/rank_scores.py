@@ -89,11 +89,11 @@ class _Rows:
 
     def distance(self, name: str, latitude: Expression, longitude: Expression) -> Numbers:
         column: Any = self._columns[name]
-        there = self._present(name)
-        metres = distance_m(
-            column.latitude[self._rows], column.longitude[self._rows], self.value(latitude), self.value(longitude)
-        )
-        return np.where(there, metres, FARTHEST_M)
+        if not hasattr(column, "latitudes"):  # of a version that stored no places in columns
+            return np.float64(FARTHEST_M)
+        latitudes, longitudes = column.latitudes[self._rows], column.longitudes[self._rows]
+        metres = distance_m(latitudes, longitudes, self.value(latitude), self.value(longitude))
+        return np.where(self._present(name), metres, FARTHEST_M)
 
     def _present(self, name: str) -> BoolArray:
         present: BoolArray = self._columns[name].present[self._rows]
@@ -111,7 +111,9 @@ _READINGS: dict[str, Callable[..., Numbers]] = {
 
 
 def _settled(values: Numbers) -> Numbers:
-    return np.clip(np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
+    bounded = np.clip(values, -LARGEST, LARGEST)
+    missing = np.isnan(bounded)
+    return np.where(missing, 0.0, bounded) if missing.any() else bounded
 
 
 def distance_m(latitude: Numbers, longitude: Numbers, of_latitude: Numbers, of_longitude: Numbers) -> Numbers:

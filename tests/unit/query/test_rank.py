@@ -166,6 +166,22 @@ def test_an_expression_is_bounded(text: str) -> None:
         parse(text, SCHEMA, now_s=NOW_S)
 
 
+@given(st.text('score1.e+-*/()<>=!,`" logexpifclamp\\', max_size=60) | st.text(max_size=20))
+def test_whatever_is_sent_is_an_expression_or_is_refused(text: str) -> None:
+    try:
+        expression = parse(text, SCHEMA, now_s=NOW_S)
+    except InvalidInput as error:
+        refused: InvalidInput | None = error
+        expression = ["number", 0.0]
+    else:
+        refused = None
+    if refused is not None:
+        assert refused.kind is ErrorKind.INVALID_RANK
+        assert 0 <= int(str(refused.context["place"])) <= len(text)
+    else:
+        assert np.isfinite(evaluate(expression, _columns(ITEMS), np.arange(3), np.ones(3))).all()
+
+
 def test_the_attributes_that_are_read_are_known() -> None:
     text = 'score + stock * if(is(brand, "x"), default(price, 1), exists(title)) + created + distance(place, 1, 2)'
 
