@@ -56,19 +56,21 @@ def _describe(
     shards: Sequence[ShardHeader],
 ) -> ManifestSpace:
     name = space.spec.name
-    key = locations.routing(context.uid, found.version, name)
-    extents = ListExtents.of_shards([(h.arrays[f"lists/{name}"], h.arrays[f"list_rows/{name}"]) for h in shards])
-    context.store.put(key, encode_routing(Routing(centroids=space.centroids, extents=extents)))
+    key = None
+    if space.hash is None:  # buckets are chosen by the shards: every shard has all of them
+        key = locations.routing(context.uid, found.version, name)
+        extents = ListExtents.of_shards([(h.arrays[f"lists/{name}"], h.arrays[f"list_rows/{name}"]) for h in shards])
+        context.store.put(key, encode_routing(Routing(centroids=space.centroids, extents=extents)))
     return ManifestSpace(
         name=name,
         dimension=space.spec.dimension,
         metric=space.spec.metric,
         index=space.index,
-        lists=len(space.centroids),
+        lists=space.probes,
         rows=space.rows,
         routing_key=key,
         curve=tuple(curve),
-        encoder_digest=found.encoders.get(name),
+        encoder_digest=found.encoders.get(space.stored_as),
     )
 
 

@@ -34,7 +34,16 @@ from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
 from shardlake.store.blocks import BlockStore
 from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore
-from shardlake.types import AttributeSpec, AttributeType, CollectionSchema, IndexSpec, IndexType, Metric, SpaceSpec
+from shardlake.types import (
+    AttributeSpec,
+    AttributeType,
+    CollectionSchema,
+    IndexSpec,
+    IndexType,
+    Metric,
+    Sharding,
+    SpaceSpec,
+)
 from tests.leaf_searches import leaf_search
 from tests.small_world import Answer, recorded
 
@@ -48,11 +57,21 @@ _NUMBERS = itertools.count()
 
 
 def schema(
-    *spaces: SpaceSpec, target_rows: int = 1_000_000, attributes: Mapping[str, AttributeType] | None = None
+    *spaces: SpaceSpec,
+    target_rows: int = 1_000_000,
+    attributes: Mapping[str, AttributeType] | None = None,
+    sharding: Sharding = "cluster",
+    by: str | None = None,
 ) -> CollectionSchema:
-    """Returns a schema; without spaces one of four dimensions, named v."""
+    """Returns a schema; without spaces one of four dimensions, named v. `by` is the attribute that shards it."""
     specs = tuple(AttributeSpec(name=name, type=kind) for name, kind in sorted((attributes or {}).items()))
-    return CollectionSchema(spaces=spaces or (space(4),), attributes=specs, target_rows=target_rows)
+    return CollectionSchema(
+        spaces=spaces or (space(4),),
+        attributes=specs,
+        target_rows=target_rows,
+        sharding=sharding,
+        sharding_attribute=by,
+    )
 
 
 def space(
@@ -61,10 +80,12 @@ def space(
     *,
     metric: Metric = Metric.COSINE,
     encoder: str | None = None,
-    index: IndexType = IndexType.IVF_PQ,
+    index: IndexType | IndexSpec = IndexType.IVF_PQ,
+    source: str | None = None,
 ) -> SpaceSpec:
     """Returns a space's declaration."""
-    return SpaceSpec(name=name, dimension=dimension, metric=metric, encoder=encoder, index=IndexSpec(type=index))
+    spec = IndexSpec(type=index) if isinstance(index, IndexType) else index
+    return SpaceSpec(name=name, dimension=dimension, metric=metric, encoder=encoder, index=spec, source=source)
 
 
 def item(item_id: str, vectors: Mapping[str, Iterable[float]] | None = None, **attributes: object) -> SegmentItem:

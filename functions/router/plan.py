@@ -68,8 +68,9 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     scan = _scan_plan(asked, space)
     probes: Int64Array | None = None
     routing: Routing | None = None
-    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
-    if asked.filter is None and not scan.exact:
+    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
+    # always chooses itself: it has all of them.
+    if asked.filter is None and not scan.exact and space.routing_key is not None:
         routing = versions.routing(version, space, deadline)
         scores = coarse_scores(query, routing.centroids, space.metric)
         wanting = asked.request.k, _most_unlisted(version, space)

@@ -75,7 +75,7 @@ class Router:
 
     def _parsed(self, body: dict[str, Any], schema: CollectionSchema, deadline: Deadline) -> Asked | ShardlakeError:
         try:
-            several = sum(space.encoder is not None for space in schema.spaces) > 1
+            several = sum(space.encoder is not None for space in schema.stored_spaces) > 1
             encoders = self._known_encoders(deadline) if several else {}
             return parse_search(body, schema, encoders, inbox=inbox_of(self.settings.bucket))
         except ShardlakeError as error:

@@ -65,6 +65,7 @@ class Versions:
     def routing(self, version: Version, space: ManifestSpace, deadline: Deadline) -> Routing:
         """Returns what the routing file of a space says. Cost: one GET where it did not come with the version."""
         if space.name not in version.routings:
+            assert space.routing_key is not None, "only shards know what to probe of it"
             routing = self._routing(space.routing_key, deadline)
             version.routings[space.name] = _checked(version, space, routing)
         return version.routings[space.name]

@@ -40,12 +40,14 @@ class ShardItems:
 
     def entries(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
         """Returns id and payload of each row. Cost: one round for the chunks that are not held."""
-        numbers = [bisect_right(self._first_rows, row) - 1 for row in rows]
-        missing = set(numbers) - self._chunks.keys()
-        if missing:
-            self._load(sorted(missing), reader)
         first_rows, chunks = self._first_rows, self._chunks
-        return [chunks[number].entry(row - first_rows[number]) for number, row in zip(numbers, rows, strict=True)]
+        numbers = [bisect_right(first_rows, row) - 1 for row in rows]
+        try:
+            held = [chunks[number] for number in numbers]
+        except KeyError:
+            self._load(sorted(set(numbers) - chunks.keys()), reader)
+            held = [chunks[number] for number in numbers]
+        return [chunk.entry(row - first_rows[number]) for chunk, number, row in zip(held, numbers, rows, strict=True)]
 
     def order(self, reader: Reader) -> IdsInOrder:
         """Returns the order of the ids, to be read where it is asked for."""

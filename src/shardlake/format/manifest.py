@@ -20,8 +20,8 @@ class ManifestSpace:
 
     Attributes:
         index: what the build gave it; flat where there were too few rows for codes.
-        lists: over all shards.
-        routing_key: of its centroids.
+        lists: over all shards; of a binary_mih space, hash buckets, of which every shard has all.
+        routing_key: of its centroids; None where shards choose what to probe.
         curve: what plans were measured to find; empty where every search is exact.
         encoder_digest: of the encoder that made the vectors; None where all were brought, or it was not recorded.
     """
@@ -32,7 +32,7 @@ class ManifestSpace:
     index: IndexType
     lists: int
     rows: int
-    routing_key: str
+    routing_key: str | None
     curve: tuple[CurvePoint, ...]
     encoder_digest: str | None = None
 

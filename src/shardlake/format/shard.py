@@ -37,8 +37,13 @@ class ShardSpace:
     """What a shard says of one space.
 
     Attributes:
-        lists: how many this shard has of the space's lists.
-        code_bytes: of one PQ code; 0 for a flat space, which has no codes and no refine rows.
+        lists: how many this shard has of the space's lists; none for a space computed from another.
+        code_bytes: of one code in a list block, factors included; 0 where lists have no codes and no refine rows.
+        code_dimension: of the vectors that codes are made of, where `transform/{space}` leads to them; 0 where there is
+            no transform, and codes are made of vectors padded with zeros.
+        bits: ivf_rabitq: of one dimension's code. binary_mih: of one item's code.
+        tables: binary_mih: how many hash tables; key_bits: of the key of each.
+        source: the space whose vectors this one is computed from; None for a space of its own.
     """
 
     name: str
@@ -47,6 +52,20 @@ class ShardSpace:
     index: IndexType
     lists: int
     code_bytes: int
+    code_dimension: int = 0
+    bits: int = 0
+    tables: int = 0
+    key_bits: int = 0
+    source: str | None = None
+
+    @property
+    def buckets(self) -> int:
+        """How many hash buckets it has."""
+        return self.tables << self.key_bits
+
+    def packed_bytes(self, rows: int) -> int:
+        """Returns the size of the codes of `rows` rows in a list block: whole blocks of 32."""
+        return packed_bytes(rows, self.code_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +73,8 @@ class ListBlock:
     """One list, decoded; arrays are views.
 
     Attributes:
-        rows: (n,) uint32 row numbers. scales: (n,) float32. packed: fast-scan codes. refine: (n, d) int8.
-        centroid: (d,) float32 of the list; None in a flat space and in files of version 1.
+        rows: (n,) uint32 row numbers. scales: (n,) float32. packed: codes in blocks of 32. refine: (n, d) int8.
+        centroid: (d,) float32 of the list; None in a space without codes and in files of version 1.
     """
 
     rows: npt.NDArray[np.uint32]
@@ -72,6 +91,18 @@ class ListBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """One hash bucket, decoded; arrays are views.
+
+    Attributes:
+        rows: (n,) uint32 row numbers. codes: (n, bits / 8) uint8.
+    """
+
+    rows: npt.NDArray[np.uint32]
+    codes: ByteArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemChunk:
     """Consecutive items, as in the file: where each id and each payload begins (u4), then id, payload, id, …"""
 
@@ -80,9 +111,10 @@ class ItemChunk:
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        start, middle, stop = self.offsets[2 * position : 2 * position + 3]
+        place, offsets, data = 2 * position, self.offsets, self.data
+        middle = offsets[place + 1]
         try:
-            return self.data[start:middle].decode(), self.data[middle:stop]
+            return data[offsets[place] : middle].decode(), data[middle : offsets[place + 2]]
         except UnicodeDecodeError as exc:
             raise FormatError("an item's id is not UTF-8") from exc
 
@@ -95,6 +127,8 @@ class ShardWriter:
         self._lists: dict[str, list[tuple[int, ...]]] = {}
         self._exact: dict[str, list[tuple[int, ...]]] = {}
         self._rows: dict[str, list[int]] = {}
+        self._buckets: dict[str, list[tuple[int, ...]]] = {}
+        self._bucket_rows: dict[str, list[int]] = {}
         self._chunks: list[tuple[int, ...]] = []
         self._ids: PagedMapIndex | None = None
 
@@ -108,6 +142,12 @@ class ShardWriter:
     def add_exact(self, space: str, vectors: Float32Array) -> None:
         """Writes the full-precision vectors of the next list of a space, in the list's order."""
         self._exact.setdefault(space, []).append(self._writer.append(np.ascontiguousarray(vectors, "<f4").tobytes()))
+
+    def add_bucket(self, space: str, rows: npt.NDArray[np.uint32], codes: ByteArray) -> None:
+        """Writes the next hash bucket of a space: (n,) row numbers and (n, bits / 8) codes."""
+        data = np.ascontiguousarray(rows, "<u4").tobytes() + np.ascontiguousarray(codes).tobytes()
+        self._buckets.setdefault(space, []).append(self._writer.append(data))
+        self._bucket_rows.setdefault(space, []).append(len(rows))
 
     def add_items(self, first_row: int, ids: Sequence[bytes], payloads: Sequence[bytes]) -> None:
         """Writes one chunk of items, rows `first_row` and on."""
@@ -154,6 +194,9 @@ class ShardWriter:
             self._writer.add_array(f"list_rows/{space}", np.asarray(self._rows.get(space, []), np.uint32))
             self._writer.add_array(f"lists/{space}", _table(self._lists.get(space, []), 3))
             self._writer.add_array(f"exact/{space}", _table(self._exact.get(space, []), 3))
+            if space in self._buckets:
+                self._writer.add_array(f"bucket_rows/{space}", np.asarray(self._bucket_rows[space], np.uint32))
+                self._writer.add_array(f"buckets/{space}", _table(self._buckets[space], 3))
         self._writer.add_array("items", _table(self._chunks, 4))
         if self._ids is not None:
             self._ids.add_to(self._writer, IDS)
@@ -190,7 +233,7 @@ def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, d
         extent: as the table says. data: the bytes read.
     """
     verify(data, extent.checksum, f"a list of {space.name}")
-    packed = packed_bytes(rows, space.code_bytes)
+    packed = space.packed_bytes(rows)
     refine = rows * space.dimension if space.code_bytes else 0
     sizes = [4 * rows, 4 * rows if space.code_bytes else 0, packed, refine]
     centroid = 4 * space.dimension if space.code_bytes and len(data) != sum(sizes) else 0
@@ -209,6 +252,18 @@ def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, d
         refine=np.frombuffer(parts[3], np.int8).reshape(-1, space.dimension),
         centroid=np.frombuffer(parts[4], "<f4") if centroid else None,
     )
+
+
+def decode_bucket(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, data: bytes) -> Bucket:
+    """Returns a hash bucket of `rows` rows after its checksum. Raises FormatError."""
+    verify(data, extent.checksum, f"a bucket of {space.name}")
+    width = space.bits // 8
+    if len(data) != rows * (4 + width):
+        raise FormatError("a bucket has another size than its rows need", space=space.name)
+    numbers = np.frombuffer(data[: 4 * rows], "<u4")
+    if rows and int(numbers.max()) >= shard_rows:
+        raise FormatError("a bucket names a row that the shard does not have", space=space.name)
+    return Bucket(rows=numbers, codes=np.frombuffer(data[4 * rows :], np.uint8).reshape(rows, width))
 
 
 def decode_exact(space: ShardSpace, rows: int, extent: Extent, data: bytes) -> Float32Array:

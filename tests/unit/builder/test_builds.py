@@ -15,7 +15,7 @@ from builder import survey
 from shardlake.catalog.base import BuildRow, BuildState
 from shardlake.contracts.shard import LeafAnswer, LeafSearch, LeafStats
 from shardlake.core.vectors import prepare, score_exact
-from shardlake.engine.spaces import IvfPqSpace
+from shardlake.engine.coded_space import CodedSpace
 from shardlake.format.container import Extent
 from shardlake.format.manifest import decode_manifest
 from shardlake.format.routing import decode_routing
@@ -149,7 +149,7 @@ def _answers(lake: Lake, name: str) -> list[LeafAnswer]:
 def test_the_scannable_part_of_a_shard_is_a_plain_faiss_index(coded: Lake, tmp_path: Path) -> None:
     shard = coded.opened()
     leaf = shard.space("v")
-    assert isinstance(leaf, IvfPqSpace)
+    assert isinstance(leaf, CodedSpace)
     lists = leaf.lists.space.lists
     leaf.load(range(lists), shard.reader(LeafStats()))
     faiss.write_index(leaf.faiss_index, str(tmp_path / "shard.faiss"))
