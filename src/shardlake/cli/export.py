@@ -110,7 +110,6 @@ def _write(target: Path, exported: Exported, spec: SpaceSpec, key: str) -> dict[
         "space": spec.name,
         "metric": spec.metric,
         "dimension": spec.dimension,
-        "index_dimension": exported.dimension,
         "rows": len(exported.ids),
     }
     try:

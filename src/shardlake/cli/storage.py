@@ -1,7 +1,7 @@
 """The deployment's own bucket and catalog, for the commands that read what no route of the API answers.
 
 On the local cloud they are found by its record and reached through its emulator. On AWS they are named by variables
-that the functions have too (outputs of the stack: Bucket, CatalogTable, ShardTable), with the environment's credentials.
+that the functions have too (outputs of the stack: Bucket, CatalogTable, ShardTable); credentials are the environment's.
 """
 
 from __future__ import annotations

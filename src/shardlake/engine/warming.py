@@ -45,12 +45,13 @@ def warm_up(shard: OpenShard, reader: Reader, stats: LeafStats, bounds: Bounds) 
     Raises:
         FormatError: when what is read contradicts the format. Whatever the reads raise, but for the deadline.
     """
+    names = [space.name for space in shard.header.spaces.values() if space.source is None]
     try:
-        complete = all(_warm_lists(shard, name, reader, stats, bounds) for name in shard.header.spaces)
+        complete = all(_warm_lists(shard, name, reader, stats, bounds) for name in names)
         complete = complete and _warm_rest(shard, reader, stats, bounds)
     except DeadlineExceeded:
         complete = False
-    lists = [shard.space(name).lists for name in shard.header.spaces]
+    lists = [shard.space(name).lists for name in names]
     return Held(
         lists=sum(int(one.loaded.sum()) for one in lists),
         of_lists=sum(len(one.loaded) for one in lists),
@@ -100,11 +101,11 @@ def _rest(shard: OpenShard) -> Iterator[Extent]:
         if name not in header.arrays:
             yield Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
     for name, array in header.arrays.items():
-        if name.endswith("/pages"):  # of a sorted map
+        if name.endswith("/pages") or name.startswith("buckets/"):  # of a sorted map, of a hash
             yield from (Extent.of(row) for row in array[:, :3].tolist())
     yield from (header.item_extent(number) for number in range(len(header.arrays["items"])))
     for space in header.spaces.values():
-        if space.code_bytes:
+        if space.code_bytes and space.source is None:
             yield from (header.exact_extent(space.name, number) for number in range(space.lists))
 
 
