@@ -36,7 +36,7 @@ from shardlake.testing import CountingStore, InProcessInvoker, MemoryCatalog, Sl
 from shardlake.types import CollectionSchema, Metric, SpaceSpec
 
 K = 10
-GET_S = 0.003  # of one read of the store: enough that reads in parallel overlap
+GET_S = 0.03  # of one read of the store: long enough that reads in parallel overlap on a busy machine too
 LEAF = "shard-search"
 
 
