@@ -20,7 +20,8 @@ from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.shard import ITEM_CHUNK_BYTES, SHARD_KIND, ListBlock, ShardSpace, ShardWriter
 from shardlake.query.columns import Column, build_column, concatenate
-from shardlake.types import CollectionSchema, IndexType, Int64Array
+from shardlake.query.summaries import summarize
+from shardlake.types import CollectionSchema, IndexType, Int64Array, Summary
 
 BATCH_ROWS = 16_384  # encoded, or parsed for columns, at a time
 
@@ -58,6 +59,7 @@ def _decode(stored: Container) -> ShardRow:
         rows=meta["rows"],
         lists={space: (first, stop) for space, (first, stop) in meta["lists"].items()},
         zone_maps={name: (low, high) for name, (low, high) in meta["zone_maps"].items()},
+        summaries=meta["summaries"],
     )
 
 
@@ -68,7 +70,9 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     path = context.scratch / "shard.bin"
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
-        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order)
+        tail_offset, zones, summaries = _write_parts(
+            ShardWriter(writer), context.schema, trained, shard_id, rows, order
+        )
     key = locations.shard(context.uid, found.version, shard_id)
     context.store.upload_file(key, path)
     meta = {
@@ -80,6 +84,7 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
         "rows": rows.rows,
         "lists": {name: space.shard_lists(shard_id) for name, space in trained.items()},
         "zone_maps": zones,
+        "summaries": summaries,
     }
     return context.save(shard_name(shard_id), {"labels": rows.labels[order]}, meta)
 
@@ -97,7 +102,7 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     shard_id: int,
     rows: ShardRows,
     order: Int64Array,
-) -> tuple[int, dict[str, tuple[object, object]]]:
+) -> tuple[int, dict[str, tuple[object, object]], dict[str, Summary]]:
     described = [_write_space(writer, space, shard_id, rows, order) for space in trained.values()]
     columns = _columns(schema, rows, order)
     for name, column in columns.items():
@@ -112,7 +117,7 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
             writer.add_array(f"codewords/{name}", space.codewords)
     writer.finish(rows=rows.rows, spaces=described, attributes=schema.attributes)
     zones = {name: zone for name, column in columns.items() if (zone := column.zone()) is not None}
-    return tail_offset, zones
+    return tail_offset, zones, {name: summarize(column) for name, column in columns.items()}
 
 
 def _write_space(

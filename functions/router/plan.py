@@ -17,7 +17,7 @@ from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
-from shardlake.query.columns import can_match
+from shardlake.query.summaries import can_match
 from shardlake.types import Float32Array, Int64Array
 
 MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
@@ -59,7 +59,8 @@ class Plan:
 
 def plan(asked: Asked, query: Float32Array | None, version: Version, versions: Versions, deadline: Deadline) -> Plan:
     """Returns the plan of one search of one version."""
-    wanted = [row for row in version.shards if asked.filter is None or can_match(asked.filter, row.zone_maps)]
+    rows, node = version.shards, asked.filter
+    wanted = [row for row in rows if node is None or can_match(node, row.zone_maps, row.summaries)]
     if asked.space is None or query is None:
         leaves = {row.shard_id: _leaf(asked, None, None, None) for row in wanted}
         return Plan(leaves=leaves, pruned=len(version.shards) - len(wanted), scan=None, space=None)

@@ -51,6 +51,7 @@ MAX_LISTS_PER_SHARD = 262_144
 MAX_MANIFEST_BYTES = 64 * MIB
 
 MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
+MAX_SUMMARY_VALUES_BYTES = 4 * 1024  # the distinct values of one keyword in a shard row, as JSON
 MAX_ASYNC_PAYLOAD_BYTES = (
     256 * 1024
 )  # Lambda asynchronous payload: the older of AWS's bounds, which every region honours

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from shardlake.core.fast_scan import packed_bytes
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, verify
-from shardlake.query.columns import Column, KeywordColumn, NumberColumn
+from shardlake.query.columns import Column, GeoColumn, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
@@ -122,6 +122,8 @@ class ShardWriter:
         self._writer.add_array(f"{prefix}/present", np.packbits(column.present, bitorder="little"))
         if isinstance(column, NumberColumn):
             self._writer.add_array(f"{prefix}/values", column.values)
+        if isinstance(column, GeoColumn):
+            self._writer.add_array(f"{prefix}/places", np.stack([column.latitudes, column.longitudes]))
 
     def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
         """Writes a named array: `id_rank`, `row_lists/{space}`, and in the tail `centroids/…` and `codewords/…`."""
