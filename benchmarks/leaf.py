@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import corpus, machine
 from benchmarks.memory_build import SPACE, Built, build
 from functions.shard_search.service import ShardCache, ShardSearch
-from shardlake.contracts.shard import LeafRequest, LeafSearch, ShardRef
+from shardlake.contracts.shard import LeafRequest, LeafSearch, ShardRef, VectorSource
 from shardlake.core import exact
 from shardlake.core.calibration import choose
 from shardlake.engine.shard import open_shard
@@ -78,7 +78,11 @@ def _requests(built: Built, queries: corpus.Vectors, nprobe: int, candidates: in
     return [
         LeafRequest(
             shard=ref,
-            searches=(LeafSearch(space=SPACE, query=query, k=K, nprobe=nprobe, candidates=candidates),),
+            searches=(
+                LeafSearch(
+                    vectors=(VectorSource(space=SPACE, query=query, nprobe=nprobe, candidates=candidates),), k=K
+                ),
+            ),
             timeout_ms=10_000,
         )
         for query in queries

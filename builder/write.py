@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import orjson
 
+from builder.columns import ColumnFacts, write_columns
 from builder.context import BuildContext
 from builder.gather import ShardRows, gather
 from builder.survey import Survey
@@ -17,13 +17,13 @@ from shardlake.core.ivf_pq import encode
 from shardlake.core.vectors import pad, padded_dimension, quantize_rows
 from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
+from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.shard import ITEM_CHUNK_BYTES, SHARD_KIND, ListBlock, ShardSpace, ShardWriter
-from shardlake.query.columns import Column, build_column, concatenate
-from shardlake.query.summaries import summarize
-from shardlake.types import CollectionSchema, IndexType, Int64Array, Summary
+from shardlake.types import IndexType, Int64Array
 
 BATCH_ROWS = 16_384  # encoded, or parsed for columns, at a time
+BATCH_BYTES = 32 * 1024 * 1024  # of items parsed at a time
 
 
 def shard_name(shard_id: int) -> str:
@@ -59,7 +59,7 @@ def _decode(stored: Container) -> ShardRow:
         rows=meta["rows"],
         lists={space: (first, stop) for space, (first, stop) in meta["lists"].items()},
         zone_maps={name: (low, high) for name, (low, high) in meta["zone_maps"].items()},
-        summaries=meta["summaries"],
+        summaries=meta.get("summaries", {}),  # not of a build that an older release began
     )
 
 
@@ -70,9 +70,7 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     path = context.scratch / "shard.bin"
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
-        tail_offset, zones, summaries = _write_parts(
-            ShardWriter(writer), context.schema, trained, shard_id, rows, order
-        )
+        tail_offset, facts = _write_parts(writer, context, trained, shard_id, rows, order)
     key = locations.shard(context.uid, found.version, shard_id)
     context.store.upload_file(key, path)
     meta = {
@@ -83,8 +81,8 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
         "checksum": writer.checksum,
         "rows": rows.rows,
         "lists": {name: space.shard_lists(shard_id) for name, space in trained.items()},
-        "zone_maps": zones,
-        "summaries": summaries,
+        "zone_maps": facts.zone_maps,
+        "summaries": facts.summaries,
     }
     return context.save(shard_name(shard_id), {"labels": rows.labels[order]}, meta)
 
@@ -96,28 +94,30 @@ def _row_order(rows: ShardRows, primary: str) -> Int64Array:
 
 
 def _write_parts(  # noqa: PLR0917  # private: one caller
-    writer: ShardWriter,
-    schema: CollectionSchema,
+    container: ContainerWriter,
+    context: BuildContext,
     trained: dict[str, TrainedSpace],
     shard_id: int,
     rows: ShardRows,
     order: Int64Array,
-) -> tuple[int, dict[str, tuple[object, object]], dict[str, Summary]]:
+) -> tuple[int, ColumnFacts]:
+    writer, schema = ShardWriter(container), context.schema
     described = [_write_space(writer, space, shard_id, rows, order) for space in trained.values()]
-    columns = _columns(schema, rows, order)
-    for name, column in columns.items():
-        writer.add_column(name, column)
-    writer.add_array("id_rank", _id_rank(rows, order))
+    attributes = AttributeWriter(container, rows.rows)
+    facts = write_columns(attributes, schema.attributes, _batches(rows, order), context.scratch)
+    ids = _ids(rows, order)
+    writer.add_array("id_rank", _id_rank(ids))
+    writer.add_ids(ids)
     _write_items(writer, rows, order)
     tail_offset = writer.begin_tail(list(trained))
+    attributes.add_tail()
     for name, space in trained.items():
         first, stop = space.shard_lists(shard_id)
         writer.add_array(f"centroids/{name}", space.centroids[first:stop])
         if space.codewords is not None:
             writer.add_array(f"codewords/{name}", space.codewords)
     writer.finish(rows=rows.rows, spaces=described, attributes=schema.attributes)
-    zones = {name: zone for name, column in columns.items() if (zone := column.zone()) is not None}
-    return tail_offset, zones, {name: summarize(column) for name, column in columns.items()}
+    return tail_offset, facts
 
 
 def _write_space(
@@ -186,13 +186,17 @@ def _write_lists(  # noqa: PLR0917  # private: one caller
         writer.add_list(name, block)
 
 
-def _columns(schema: CollectionSchema, rows: ShardRows, order: Int64Array) -> dict[str, Column]:
-    batches: dict[str, list[Column]] = {spec.name: [] for spec in schema.attributes}
-    for start in range(0, max(rows.rows, 1), BATCH_ROWS):
-        items = [orjson.loads(payload)["attributes"] for payload in _payloads(rows, order[start : start + BATCH_ROWS])]
-        for spec in schema.attributes:
-            batches[spec.name].append(build_column(spec, [item.get(spec.name) for item in items]))
-    return {spec.name: concatenate(spec, batches[spec.name]) for spec in schema.attributes}
+def _batches(rows: ShardRows, order: Int64Array) -> Iterator[list[bytes]]:
+    """Yields the payloads in the order of rows, so many at a time as BATCH_ROWS and BATCH_BYTES allow."""
+    ends = np.cumsum(np.diff(rows.payload_offsets)[order])
+    start = 0
+    while True:
+        before = int(ends[start - 1]) if start else 0
+        stop = min(start + BATCH_ROWS, max(start + 1, int(np.searchsorted(ends, before + BATCH_BYTES, "right"))))
+        yield _payloads(rows, order[start:stop])
+        if stop >= len(order):
+            return
+        start = stop
 
 
 def _payloads(rows: ShardRows, order: Int64Array) -> list[bytes]:
@@ -205,9 +209,8 @@ def _ids(rows: ShardRows, order: Int64Array) -> list[bytes]:
     return [rows.ids[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
 
 
-def _id_rank(rows: ShardRows, order: Int64Array) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     # UTF-8 bytes sort as their code points do.
-    ids = _ids(rows, order)
     rank = np.empty(len(ids), np.uint32)
     rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
     return rank

@@ -17,10 +17,12 @@ from shardlake.core.vectors import pad, padded_dimension, quantize_rows
 from shardlake.deadline import Deadline
 from shardlake.engine.shard import OpenShard, open_shard
 from shardlake.errors import FormatError
+from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter
 from shardlake.query.columns import build_column
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
+from tests.leaf_searches import leaf_search
 
 Array = npt.NDArray[Any]
 Tamper = Callable[[str, Array], Array]
@@ -32,6 +34,7 @@ ATTRIBUTES = (
     AttributeSpec(name="bool", type=AttributeType.BOOL),
     AttributeSpec(name="datetime", type=AttributeType.DATETIME),
     AttributeSpec(name="float", type=AttributeType.FLOAT),
+    AttributeSpec(name="geo", type=AttributeType.GEO),
     AttributeSpec(name="int", type=AttributeType.INT),
     AttributeSpec(name="keyword", type=AttributeType.KEYWORD),
     AttributeSpec(name="tags", type=AttributeType.KEYWORD, multi=True),
@@ -54,6 +57,7 @@ def item(row: int) -> dict[str, Any]:
         "bool": row % 2 == 0,
         "datetime": f"2026-01-0{1 + row % 9}T00:00:00Z",
         "float": row / 4,
+        "geo": [9.0 * row, 40.0 * row - 180.0],
         "int": row - 3,
         "keyword": "abcé"[row % 4],
         "tags": ["x", "y", "z"][: row % 4],
@@ -82,13 +86,15 @@ def write(
     writer.add_exact("flat", _rows(4, len(flat), FLAT))
     writer.add_array("row_lists/flat", FLAT_LIST)
     items = [item(row) for row in range(ROWS)]
+    attributes = AttributeWriter(container, ROWS)
     for spec in ATTRIBUTES:
-        writer.add_column(spec.name, build_column(spec, [one["attributes"].get(spec.name) for one in items]))
+        attributes.add(spec, build_column(spec, [one["attributes"].get(spec.name) for one in items]))
     ids = [one["id"].encode() for one in items]
     writer.add_array("id_rank", np.argsort(np.argsort(np.array(ids))).astype(np.uint32))
     for first, stop in ((0, 6), (6, ROWS)):
         writer.add_items(first, ids[first:stop], [orjson.dumps(one) for one in items[first:stop]])
     offset = writer.begin_tail(["coded", "flat"])
+    attributes.add_tail()
     writer.add_array("centroids/coded", centroids)
     writer.add_array("codewords/coded", codewords)
     writer.add_array("centroids/flat", _rows(5, 1, FLAT))
@@ -144,19 +150,24 @@ FILTERS: tuple[list[Any], ...] = (
 )
 
 
-def searches(filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[LeafSearch]:
+# What a shard of format version 1 cannot be asked.
+PLACES: tuple[list[Any], ...] = (["near", "geo", 9.0, -140.0, 10.0], ["box", "geo", 40.0, -60.0, 70.0, 90.0])
+ALL = ["or", *FILTERS, *PLACES]
+
+
+def searches(filters: Sequence[list[Any]] = (ALL,)) -> list[LeafSearch]:
     """Returns searches that together read every byte which any search reads."""
     coded, flat = _rows(6, 1, CODED)[0], _rows(7, 1, FLAT)[0]
     return [
-        LeafSearch(space="coded", query=coded, k=4, lists=(1, 0), candidates=8, vectors=True),
-        LeafSearch(space="coded", query=coded, k=ROWS, exact=True),
-        LeafSearch(space="flat", query=flat, k=3, vectors=True),
-        *(LeafSearch(space="coded", query=coded, k=3, filter=node) for node in filters),
-        LeafSearch(space=None, query=None, k=ROWS, filter=["not", FILTERS[0]]),
+        leaf_search(space="coded", query=coded, k=4, lists=(1, 0), candidates=8, vectors=True),
+        leaf_search(space="coded", query=coded, k=ROWS, exact=True),
+        leaf_search(space="flat", query=flat, k=3, vectors=True),
+        *(leaf_search(space="coded", query=coded, k=3, filter=node) for node in filters),
+        leaf_search(k=ROWS, filter=["not", FILTERS[0]]),
     ]
 
 
-def everything(data: bytes, tail_offset: int, filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[Any]:
+def everything(data: bytes, tail_offset: int, filters: Sequence[list[Any]] = (ALL,)) -> list[Any]:
     """Returns what all searches of a shard answer, as plain values. Raises what they raise."""
     shard = opened(data, tail_offset)
     return [plain(shard.search(search)) for search in searches(filters)]
@@ -169,7 +180,7 @@ def plain(answer: LeafAnswer) -> list[Any]:
             hit.id,
             round(hit.score, 5),
             hit.payload.decode("utf-8", "replace"),
-            None if hit.vector is None else np.round(hit.vector, 5).tolist(),
+            None if not hit.vectors else next(np.round(vector, 5).tolist() for vector in hit.vectors.values()),
         ]
         for hit in answer.hits
     ]

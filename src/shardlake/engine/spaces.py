@@ -15,7 +15,8 @@ from shardlake.core.vectors import coarse_scores, nearest_lists, pad, padded_dim
 from shardlake.engine.reading import Reader
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
 from shardlake.format.shard_header import ShardHeader
-from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
+from shardlake.query.rows import RowSet
+from shardlake.types import Float32Array, Int64Array, Metric
 
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
 NO_LIST = -1
@@ -116,7 +117,7 @@ class OpenSpace(Protocol):
     lists: LoadedLists
 
     def scan(  # noqa: D102  # documented where it is defined
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array: ...
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array: ...  # noqa: D102
@@ -152,16 +153,15 @@ class IvfPqSpace:
             self.lists.keep(number, block.bytes)
 
     def scan(
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
         if not (self.lists.all_loaded or self.lists.loaded[probe.lists].all()):
             self.load(probe.lists.tolist(), reader)
         padded = pad(query[None], self._dimension)
         coarse = -probe.scores if self._book.metric is Metric.L2 else probe.scores
-        chosen, bitmap = (None, None) if passing is None else selector(passing)
+        chosen = None if passing is None else selector(passing.bitmap)
         rows = self._index.scan(padded, probe.lists[None], coarse[None], candidates, chosen)[0]
-        del bitmap  # faiss read it until here
         found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
         return found
 
@@ -185,7 +185,7 @@ class FlatSpace:
             self.lists.keep(number, vectors.nbytes + rows[number].nbytes)
 
     def scan(
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Never called: a flat space is searched by scoring rows."""
         raise AssertionError("a flat space has no codes to scan")
@@ -220,16 +220,10 @@ class RowLists:
         """Returns the rows of a list, ascending: the order of its blocks."""
         return self._order[self._starts[number] : self._starts[number + 1]]
 
-    def of(self, passing: BoolArray | None) -> tuple[Int64Array, Int64Array]:
-        """Returns the rows that pass and have a vector, and the lists they are in, both ascending."""
-        listed = self.of_row >= 0
-        rows = np.flatnonzero(listed if passing is None else listed & passing)
+    def all_rows(self) -> tuple[Int64Array, Int64Array]:
+        """Returns the rows that have a vector, and the lists they are in, both ascending."""
+        rows = np.flatnonzero(self.of_row >= 0)
         return rows, np.unique(self.of_row[rows]).astype(np.int64)
-
-    def passing_per_list(self, passing: BoolArray, lists: int) -> Int64Array:
-        """Returns (lists,) int64: how many rows of each list pass."""
-        chosen = self.of_row[passing]
-        return np.bincount(chosen[chosen >= 0], minlength=lists)
 
 
 def count_scan(stats: LeafStats, lists: LoadedLists, probed: Int64Array) -> None:

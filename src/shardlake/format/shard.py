@@ -19,12 +19,14 @@ import numpy.typing as npt
 from shardlake.core.fast_scan import packed_bytes
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, verify
-from shardlake.query.columns import Column, GeoColumn, KeywordColumn, NumberColumn
+from shardlake.format.paged_map import PagedMapIndex, write_pages
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
 _THREE_OFFSETS = struct.Struct("<3I")
 ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
+ID_PAGE_BYTES = 64 * 1024  # of the map of ids: a million of them have some 350 pages
+IDS = "ids"  # the map from id to row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ class ShardWriter:
         self._exact: dict[str, list[tuple[int, ...]]] = {}
         self._rows: dict[str, list[int]] = {}
         self._chunks: list[tuple[int, ...]] = []
+        self._ids: PagedMapIndex | None = None
 
     def add_list(self, space: str, block: ListBlock) -> None:
         """Writes the next list of a space."""
@@ -107,27 +110,19 @@ class ShardWriter:
         extent = self._writer.append(b"".join([offsets.tobytes(), *parts]))
         self._chunks.append((*extent, first_row))
 
-    def add_column(self, name: str, column: Column) -> None:
-        """Writes one attribute column."""
-        prefix = f"attribute/{name}"
-        if isinstance(column, KeywordColumn):
-            encoded = [value.encode() for value in column.dictionary]
-            self._writer.add_bytes(f"{prefix}/dictionary", b"".join(encoded))
-            ends = np.cumsum([0, *map(len, encoded)]).astype(np.uint32)
-            self._writer.add_array(f"{prefix}/dictionary_offsets", ends)
-            self._writer.add_array(f"{prefix}/codes", column.codes)
-            if column.offsets is not None:
-                self._writer.add_array(f"{prefix}/offsets", column.offsets)
-            return
-        self._writer.add_array(f"{prefix}/present", np.packbits(column.present, bitorder="little"))
-        if isinstance(column, NumberColumn):
-            self._writer.add_array(f"{prefix}/values", column.values)
-        if isinstance(column, GeoColumn):
-            self._writer.add_array(f"{prefix}/places", np.stack([column.latitudes, column.longitudes]))
-
     def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
         """Writes a named array: `id_rank`, `row_lists/{space}`, and in the tail `centroids/…` and `codewords/…`."""
         self._writer.add_array(name, array)
+
+    def add_ids(self, ids: Sequence[bytes]) -> None:
+        """Writes the map from id to row; the id of row r is `ids[r]`."""
+        rows = sorted(range(len(ids)), key=ids.__getitem__)
+        self._ids = write_pages(
+            self._writer,
+            [ids[row] for row in rows],
+            np.asarray(rows, np.uint64).reshape(-1, 1),
+            page_bytes=ID_PAGE_BYTES,
+        )
 
     def begin_tail(self, spaces: Sequence[str]) -> int:
         """Writes the tables; what follows is the tail. Returns where the tail begins."""
@@ -138,6 +133,8 @@ class ShardWriter:
             self._writer.add_array(f"lists/{space}", _table(self._lists.get(space, []), 3))
             self._writer.add_array(f"exact/{space}", _table(self._exact.get(space, []), 3))
         self._writer.add_array("items", _table(self._chunks, 4))
+        if self._ids is not None:
+            self._ids.add_to(self._writer, IDS)
         return offset
 
     def finish(self, *, rows: int, spaces: Sequence[ShardSpace], attributes: Sequence[AttributeSpec]) -> int:

@@ -170,10 +170,11 @@ def evaluate(node: Node, columns: Mapping[str, Column], rows: int) -> BoolArray:
         return reduce(join, (evaluate(part, columns, rows) for part in node[1:]))
     if word == "not":
         return ~evaluate(node[1], columns, rows)
-    return _condition(word, columns[node[1]], node[2:])
+    return condition(word, columns[node[1]], node[2:])
 
 
-def _condition(word: str, column: Column, operand: Sequence[Any]) -> BoolArray:
+def condition(word: str, column: Column, operand: Sequence[Any]) -> BoolArray:
+    """Returns the rows that satisfy one condition. Raises InvalidInput when the column cannot say."""
     if word == "exists":
         return column.present
     if isinstance(column, GeoColumn) and word in {"near", "box"}:
