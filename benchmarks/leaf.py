@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks import corpus, machine
 from benchmarks.memory_build import SPACE, Built, build
-from functions.shard_search.service import ShardCache, ShardSearch
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch
 from shardlake.contracts.shard import LeafRequest, LeafSearch, ShardRef, VectorSource
 from shardlake.core import exact
 from shardlake.core.calibration import choose

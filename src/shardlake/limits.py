@@ -28,12 +28,30 @@ MAX_ATTRIBUTES_BYTES = 64 * 1024  # one item's attributes as JSON
 MAX_KEYWORD_BYTES = 1_024
 MAX_KEYWORD_VALUES = 1_000  # values of one multi attribute of one item
 MAX_DIMENSION = 4_096
+MAX_BINARY_BITS = 1_024  # of one code of a binary_mih space
+MAX_RABITQ_BITS = 8  # of one dimension's code of an ivf_rabitq space
 MAX_COMPONENT = 1e15  # magnitude of a vector's component for dot and l2: sums of squares must stay within float32
 MAX_JSON_DEPTH = 32
 
 MAX_FILTER_DEPTH = 16
 MAX_FILTER_NODES = 1_024
 MAX_FILTER_VALUES = 10_000  # values of one $in or $nin
+
+MAX_RANK_CHARS = 2_048
+MAX_RANK_DEPTH = 32
+MAX_RANK_NODES = 256
+MAX_FACETS = 32
+MAX_FACET_VALUES = 10_000  # distinct values of one facet over all shards
+MAX_FACET_BINS = 1_000
+DEFAULT_FACET_LIMIT = 100
+DEFAULT_FACET_BINS = 10
+MAX_GROUP_SIZE = 100
+MAX_LIKE = 100  # ids of `like`, and of `unlike`
+MAX_CURSOR_CHARS = 8_192
+MAX_TERM_CHARS = 64  # of one word of a text attribute; what is longer is cut, when it is built and when it is searched
+MAX_TOKENS_PER_TEXT = 32_768  # words of one text attribute of one item that `match` finds: the first ones
+MAX_MATCH_CHARS = 4_096  # of one text of `match`
+MAX_MATCH_TERMS = 128  # words of all texts of one `match`, those of phrases as often as they stand there
 
 MAX_TEXT_CHARS = 32_768  # one text to encode
 MAX_IMAGE_BYTES = 4 * MIB
@@ -48,8 +66,10 @@ MAX_DIRECTORY_BYTES = 64 * MIB
 MAX_BLOCK_BYTES = 1024 * MIB
 MAX_ROWS_PER_SHARD = 16_000_000
 MAX_LISTS_PER_SHARD = 262_144
+MAX_SHARDING_VALUES = 1_000_000  # of the attribute that decides the shards
 MAX_MANIFEST_BYTES = 64 * MIB
 
+WARM_UP_MS = 20_000  # of one warm-up: well under the 30 s that shard_search has
 MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
 MAX_SUMMARY_VALUES_BYTES = 4 * 1024  # the distinct values of one keyword in a shard row, as JSON
 MAX_ASYNC_PAYLOAD_BYTES = (

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shardlake.engine.reading import Reader
 from shardlake.errors import ErrorKind, FormatError
-from shardlake.format.container import Extent, decode_block, expect
+from shardlake.format.container import expect
 from shardlake.format.paged_map import PagedMap
 from shardlake.format.shard import IDS, ItemChunk, decode_items
 from shardlake.format.shard_header import ShardHeader, items_first_rows
@@ -40,21 +40,31 @@ class ShardItems:
 
     def entries(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
         """Returns id and payload of each row. Cost: one round for the chunks that are not held."""
-        numbers = [bisect_right(self._first_rows, row) - 1 for row in rows]
-        missing = set(numbers) - self._chunks.keys()
-        if missing:
-            self._load(sorted(missing), reader)
         first_rows, chunks = self._first_rows, self._chunks
-        return [chunks[number].entry(row - first_rows[number]) for number, row in zip(numbers, rows, strict=True)]
+        numbers = [bisect_right(first_rows, row) - 1 for row in rows]
+        try:
+            held = [chunks[number] for number in numbers]
+        except KeyError:
+            self._load(sorted(set(numbers) - chunks.keys()), reader)
+            held = [chunks[number] for number in numbers]
+        return [chunk.entry(row - first_rows[number]) for chunk, number, row in zip(held, numbers, rows, strict=True)]
+
+    def order(self, reader: Reader) -> IdsInOrder:
+        """Returns the order of the ids, to be read where it is asked for."""
+        return IdsInOrder(self, reader)
+
+    def first_behind(self, item_id: str, reader: Reader) -> int:
+        """Returns how many ids are at most `item_id`, whether the shard has it or not. Cost: one page of ids."""
+        return self._map().position(item_id.encode(), reader.extents)
 
     def in_order(self, rows: Int64Array, after: str | None, count: int, reader: Reader) -> list[int]:
         """Returns the first `count` of `rows` in the order of their ids, of those behind the id `after`.
 
         Cost: one column of ranks, once; where `after` is given, one page of ids.
         """
-        ranks = self._rank_of_rows(reader)[rows]
+        ranks = self.ranks(reader)[rows]
         if after is not None:
-            behind = ranks >= self._map().position(after.encode(), reader.extents)
+            behind = ranks >= self.first_behind(after, reader)
             rows, ranks = rows[behind], ranks[behind]
         if count < len(rows):
             first = np.argpartition(ranks, count - 1)[:count]
@@ -70,6 +80,13 @@ class ShardItems:
             raise FormatError("an id names a row that the shard does not have", block=IDS)
         return rows
 
+    def ranks(self, reader: Reader) -> npt.NDArray[np.uint32]:
+        """Returns (rows,) the place of each row's id among all ids. Cost: one column, once."""
+        if self._ranks is None:
+            array = reader.array("id_rank", self._header.directory.block("id_rank"))
+            self._ranks = expect("id_rank", array, np.uint32, (self._header.rows,))
+        return self._ranks
+
     def _map(self) -> PagedMap:
         if self._ids is None:
             raise FormatError(
@@ -78,17 +95,25 @@ class ShardItems:
             )
         return self._ids
 
-    def _rank_of_rows(self, reader: Reader) -> npt.NDArray[np.uint32]:
-        if self._ranks is None:
-            block = self._header.directory.block("id_rank")
-            extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-            array = decode_block("id_rank", block, reader.extents([extent])[0])
-            self._ranks = expect("id_rank", array, np.uint32, (self._header.rows,))
-        return self._ranks
-
     def _load(self, numbers: list[int], reader: Reader) -> None:
         extents = [self._header.item_extent(number) for number in numbers]
         for number, extent, data in zip(numbers, extents, reader.extents(extents), strict=True):
             count = self._first_rows[number + 1] - self._first_rows[number]
             self._chunks[number] = decode_items(count, extent, data)
-            self._chunk_bytes += len(data)
+            self._chunk_bytes += len(data) + 64 * count  # two offsets of an item, as Python numbers
+
+
+class IdsInOrder:
+    """The order of a shard's ids for one search (`engine.shaping.IdOrder`)."""
+
+    def __init__(self, items: ShardItems, reader: Reader) -> None:
+        self._items = items
+        self._reader = reader
+
+    def ranks(self, rows: Int64Array) -> npt.NDArray[np.uint32]:
+        """Returns (n,) the place of each row in the order of ids."""
+        return self._items.ranks(self._reader)[rows]
+
+    def first_behind(self, item_id: str) -> int:
+        """Returns the first place that lies behind an id, whether the shard has that id or not."""
+        return self._items.first_behind(item_id, self._reader)

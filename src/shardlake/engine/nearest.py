@@ -7,7 +7,7 @@ among the codes of their lists, else the codes are scanned with a selector. List
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,9 +17,9 @@ from shardlake.contracts.shard import LeafStats, VectorSource
 from shardlake.core.calibration import CODE_COST, REFINE_COST
 from shardlake.core.vectors import score_exact
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import OpenSpace, Probe, RowLists, count_scan
+from shardlake.engine.spaces import NO_LIST, OpenSpace, Probe, RowLists, count_scan
 from shardlake.query.rows import RowSet
-from shardlake.types import Float32Array, IndexType, Int64Array
+from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
 
 FEW_ROWS = 256  # passing rows that are scored before anything is weighed
 WIDENING = 4  # passing rows looked at for each candidate wanted, at least
@@ -92,19 +92,30 @@ class Nearest:
         if is_flat:
             return self._all(source, passing, reader, stats)
         if passing is None:
-            return self._scan(source, self._asked(source, k), None, k, reader, stats)
+            return self._scan(source, self._asked(source, k, reader), None, k, reader, stats)
         return self._filtered(source, k, passing, reader, stats)
+
+    def score(self, source: VectorSource, rows: Int64Array, reader: Reader) -> Float64Array:
+        """Returns (n,) float64: what each of those rows scores, NaN where it has no vector in the space.
+
+        Cost: the lists that the rows are in, where they are not held.
+        """
+        lists = self._members(reader).of_row[rows]
+        there = lists >= 0
+        self.space.load(np.unique(lists[there]).tolist(), reader)
+        scores = np.full(len(rows), np.nan)
+        scores[there] = self.space.score_rows(source.query, rows[there])
+        return scores
 
     # Without a filter -----------------------------------------------------------------------------
 
-    def _asked(self, source: VectorSource, k: int) -> Probe:
+    def _asked(self, source: VectorSource, k: int, reader: Reader) -> Probe:
         lists = self.space.lists
-        asked = (
-            lists.nearest(source.query, source.nprobe)
-            if source.lists is None
-            else lists.probe(source.query, np.asarray(source.lists, np.int64))
-        )
-        return lists.reaching(source.query, asked, k)
+        if source.lists is None:
+            return lists.reaching(source.query, lists.nearest(source.query, source.nprobe, reader), k, reader)
+        if not lists.all_loaded:  # a list brings its centroid: no others are read for those told
+            self.space.load(source.lists, reader)
+        return lists.reaching(source.query, lists.probe(source.query, np.asarray(source.lists, np.int64)), k, reader)
 
     def _scan(  # noqa: PLR0917  # private: two callers
         self, source: VectorSource, probe: Probe, passing: RowSet | None, k: int, reader: Reader, stats: LeafStats
@@ -113,6 +124,18 @@ class Nearest:
             return _nothing("scan")
         wanted = max(source.candidates, k)
         rows = self.space.scan(source.query, probe, wanted, passing, reader)
+        return self._after_scan(source, probe, rows, wanted, passing, reader, stats)
+
+    def _after_scan(  # noqa: PLR0917  # private: two callers
+        self,
+        source: VectorSource,
+        probe: Probe,
+        rows: Int64Array,
+        wanted: int,
+        passing: RowSet | None,
+        reader: Reader,
+        stats: LeafStats,
+    ) -> Found:
         if len(rows) < wanted:
             rows = self._with_the_dropped(rows, probe, wanted, passing, reader)
         count_scan(stats, self.space.lists, probe.lists)
@@ -140,6 +163,44 @@ class Nearest:
         there = there if passing is None else there[passing.mask[there]]
         return there if len(rows) < min(wanted, len(there)) else rows
 
+    def scan_together(
+        self, sources: Sequence[VectorSource], k: int, reader: Reader, stats: Sequence[LeafStats]
+    ) -> list[Found]:
+        """Returns what `search` would find for each source, by one scan of all: for searches without a filter.
+
+        Args:
+            sources: of equal nprobe, candidates and number of lists, none exact, of a space that is scanned.
+            k: hits wanted by each.
+            reader: of the shard. stats: of each search.
+        """
+        lists = self.space.lists
+        queries = np.stack([source.query for source in sources])
+        probes = self._probes(sources, queries, k, reader)
+        lists_probed = np.unique(np.concatenate([probe.lists for probe in probes]))
+        if not (lists.all_loaded or lists.loaded[lists_probed].all()):
+            self.space.load(lists_probed.tolist(), reader)
+        wanted = max(sources[0].candidates, k)
+        width = max(len(probe.lists) for probe in probes)
+        numbers = np.full((len(probes), width), NO_LIST, np.int64)
+        scores = np.zeros((len(probes), width), np.float32)
+        for position, probe in enumerate(probes):
+            numbers[position, : len(probe.lists)], scores[position, : len(probe.lists)] = probe
+        table = self.space.scan_many(queries, numbers, scores, wanted)
+        return [
+            self._after_scan(source, probe, rows if rows[-1] >= 0 else rows[rows >= 0], wanted, None, reader, counts)
+            for source, probe, rows, counts in zip(sources, probes, table, stats, strict=True)
+        ]
+
+    def _probes(self, sources: Sequence[VectorSource], queries: Float32Array, k: int, reader: Reader) -> list[Probe]:
+        lists = self.space.lists
+        if sources[0].lists is not None:
+            if not lists.all_loaded:  # those of all in one round
+                told = {number for source in sources for number in source.lists or ()}
+                self.space.load(sorted(told), reader)
+            return [self._asked(source, k, reader) for source in sources]
+        found = lists.nearest_many(queries, sources[0].nprobe, reader)
+        return [lists.reaching(source.query, probe, k, reader) for source, probe in zip(sources, found, strict=True)]
+
     # Under a filter -------------------------------------------------------------------------------
 
     def _filtered(self, source: VectorSource, k: int, passing: RowSet, reader: Reader, stats: LeafStats) -> Found:
@@ -147,7 +208,7 @@ class Nearest:
         by_list = self._by_list(passing, reader)
         if by_list.total <= max(FEW_ROWS, k):
             return self._all(source, passing, reader, stats)
-        probe = self._widened(source, k, by_list)
+        probe = self._widened(source, k, by_list, reader)
         rows_there = int(by_list.counts[probe.lists].sum())
         codes_there = lists.rows_in(probe.lists)
         if rows_there * REFINE_COST > codes_there * CODE_COST + source.candidates * REFINE_COST:
@@ -156,10 +217,10 @@ class Nearest:
         stats.lists_probed += len(probe.lists)
         return self._refined(source, by_list.rows(probe.lists), "rows-of-lists", reader, stats)
 
-    def _widened(self, source: VectorSource, k: int, by_list: PassingLists) -> Probe:
+    def _widened(self, source: VectorSource, k: int, by_list: PassingLists, reader: Reader) -> Probe:
         """Returns the nearest lists that hold passing rows: as many as the curve wants, and enough rows for k hits."""
         lists = self.space.lists
-        ranked = lists.rank_lists(source.query, lists.space.lists)
+        ranked = lists.rank_lists(source.query, lists.space.lists, reader)
         has_any = by_list.counts[ranked.lists] > 0
         numbers, scores = ranked.lists[has_any], ranked.scores[has_any]
         reached = np.cumsum(by_list.counts[numbers])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,45 +12,85 @@ from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
 from shardlake.deadline import Deadline
 from shardlake.engine.attributes import ShardAttributes
+from shardlake.engine.binary_space import Buckets, NearestBuckets
+from shardlake.engine.fusing import Candidates, Fusing
 from shardlake.engine.items import ShardItems
-from shardlake.engine.nearest import Nearest
-from shardlake.engine.reading import Reader, ReadRanges
-from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists
+from shardlake.engine.match import ShardTerms
+from shardlake.engine.nearest import Found, Nearest
+from shardlake.engine.reading import Ahead, Blocks, Reader, ReadRanges
+from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
+from shardlake.engine.space_types import CODED, open_space
+from shardlake.engine.spaces import OpenSpace, RowLists
 from shardlake.errors import ErrorKind, NotFound
-from shardlake.format.container import Extent, decode_block, parse_tail
+from shardlake.format.container import parse_tail
 from shardlake.format.shard import SHARD_KIND
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
+from shardlake.query.columns import Column
+from shardlake.query.groups import Group
 from shardlake.query.rows import RowSet
-from shardlake.types import Float32Array, IndexType, Int64Array
+from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
 
 
-def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
-    """Opens a shard from its tail: the bytes from the tail's offset to the end of the file. Raises FormatError."""
+def open_shard(
+    tail: bytes, file_bytes: int, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+) -> OpenShard:
+    """Opens a shard from its tail. Raises FormatError.
+
+    Args:
+        tail: the bytes from the tail's offset to the end of the file.
+        file_bytes: the size of the whole file.
+        read: reads the rest of it.
+        blocks: of it that were read before.
+        ahead: what was read along with the tail; checked, like everything, where it is decoded.
+    """
     directory = parse_tail(tail, file_bytes, SHARD_KIND)
-    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
+    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read, blocks, ahead)
 
 
-def _by_score_then_id(hit: tuple[float, tuple[str, bytes], int]) -> tuple[float, str]:
-    return -hit[0], hit[1][0]
+_NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.float32), "")
+
+
+def _without_nan(scores: list[float]) -> tuple[float | None, ...]:
+    return tuple(None if score != score else score for score in scores)  # NaN alone differs from itself
+
+
+def _is_bare(search: LeafSearch) -> bool:
+    """Whether nothing but the score decides which hits there are, and nothing is counted."""
+    shaped = search.rank is not None or search.group_by is not None or search.after is not None
+    return not shaped and not search.facets
+
+
+def _is_plain(search: LeafSearch) -> bool:
+    """Whether a search is a scan of one space without a filter: many of them can be scanned together."""
+    is_scan = len(search.vectors) == 1 and not search.vectors[0].exact
+    return is_scan and search.filter is None and search.match is None and search.ids is None
 
 
 class OpenShard:
     """A shard and what of it has been read so far. Not safe for two threads at once."""
 
-    def __init__(self, header: ShardHeader, read: ReadRanges) -> None:
+    def __init__(
+        self, header: ShardHeader, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+    ) -> None:
         self.header = header
+        self.ahead: Ahead = {} if ahead is None else ahead
         self._read = read
+        self._blocks = blocks
+        self._spaces: dict[str, OpenSpace] = {}
         self._nearest: dict[str, Nearest] = {}
         self.attributes = ShardAttributes(header)
         self._row_lists: dict[str, RowLists] = {}
         self._items = ShardItems(header)
+        self._terms = ShardTerms(header)
         self._other_bytes = 0
 
     @property
     def resident_bytes(self) -> int:
         """What this shard holds in memory, near enough to bound a cache by."""
-        spaces = sum(nearest.space.lists.resident_bytes for nearest in self._nearest.values())
-        return self._items.resident_bytes + self.attributes.resident_bytes + self._other_bytes + spaces
+        spaces = sum(space.resident_bytes for space in self._spaces.values())
+        spaces += sum(n.buckets.resident_bytes for n in self._nearest.values() if isinstance(n, NearestBuckets))
+        parts = self._items.resident_bytes + self._terms.resident_bytes + self.attributes.resident_bytes
+        return parts + self._other_bytes + spaces
 
     def forget_items(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
@@ -55,10 +98,10 @@ class OpenShard:
 
     def reader(self, stats: LeafStats, deadline: Deadline | None = None) -> Reader:
         """Returns a reader of this shard that counts into `stats`."""
-        return Reader(self._read, deadline, stats)
+        return Reader(self._read, deadline, stats, self._blocks, self.ahead)
 
     def space(self, name: str) -> OpenSpace:
-        """Returns a space of the shard or raises NotFound."""
+        """Returns the space that has the vectors of a space of the shard: itself, or its source. Raises NotFound."""
         return self.nearest(name).space
 
     def nearest(self, name: str) -> Nearest:
@@ -68,34 +111,132 @@ class OpenShard:
             spec = self.header.spaces.get(name)
             if spec is None:
                 raise NotFound(f"the shard has no space {name}", kind=ErrorKind.UNKNOWN_SPACE)
-            opened = (FlatSpace if spec.index is IndexType.FLAT else IvfPqSpace)(self.header, spec)
-            found = Nearest(opened, lambda reader: self._lists_of(name, reader))
+            stored = self.header.spaces[spec.source or name]
+            if stored.name not in self._spaces:
+                self._spaces[stored.name] = open_space(self.header, stored)
+            opened = self._spaces[stored.name]
+
+            def members(reader: Reader) -> RowLists:
+                return self._lists_of(stored.name, reader)
+
+            if spec.index is IndexType.BINARY_MIH:
+                found = NearestBuckets(opened, members, Buckets(self.header, spec))
+            else:
+                found = Nearest(opened, members)
             self._nearest[name] = found
         return found
 
-    def search(self, search: LeafSearch, deadline: Deadline | None = None) -> LeafAnswer:
+    def scan_together(
+        self, searches: Sequence[LeafSearch], deadline: Deadline | None = None
+    ) -> dict[int, tuple[Found, LeafStats]]:
+        """Returns, by number, what searches of one kind find by one scan of all: to be given to `search`.
+
+        Searches that are not scanned, or of which there is but one of a kind, are left out. Raises as `search`.
+        """
+        kinds: dict[tuple[object, ...], list[int]] = {}
+        for number, search in enumerate(searches):
+            if _is_plain(search) and self._is_scanned(search.vectors[0].space):
+                source = search.vectors[0]
+                lists = None if source.lists is None else len(source.lists)
+                kinds.setdefault((source.space, search.k, source.nprobe, source.candidates, lists), []).append(number)
+        scanned: dict[int, tuple[Found, LeafStats]] = {}
+        for numbers in kinds.values():
+            if len(numbers) > 1:
+                sources, stats = [searches[number].vectors[0] for number in numbers], [LeafStats() for _ in numbers]
+                nearest = self.nearest(sources[0].space)
+                found = nearest.scan_together(sources, searches[numbers[0]].k, self.reader(stats[0], deadline), stats)
+                scanned.update(zip(numbers, zip(found, stats, strict=True), strict=True))
+        return scanned
+
+    def _is_scanned(self, space: str) -> bool:
+        spec = self.header.spaces.get(space)
+        return spec is not None and spec.index in CODED
+
+    def search(
+        self,
+        search: LeafSearch,
+        deadline: Deadline | None = None,
+        scanned: tuple[Found, LeafStats] | None = None,
+    ) -> LeafAnswer:
         """Runs one search.
+
+        Args:
+            search: what is asked.
+            deadline: of the reads.
+            scanned: what `scan_together` found for it.
 
         Raises:
             FormatError: when bytes read contradict the format. DeadlineExceeded: when no time is left.
             Whatever the reads raise.
         """
-        stats = LeafStats()
+        already, stats = scanned or (None, LeafStats())
         reader = self.reader(stats, deadline)
         if search.ids is not None:
-            hits = self._hits_of(search, self._items.find(search.ids, reader), reader)
-            return LeafAnswer(hits=hits, stats=stats, strategy="lookup")
+            rows = np.asarray(self._items.find(search.ids, reader), np.int64)
+            return LeafAnswer(
+                hits=self._hits(search, rows, np.zeros(len(rows)), reader), stats=stats, strategy="lookup"
+            )
         passing = self._passing(search, reader)
         if passing is not None:
             stats.rows_passing = passing.count
             if not passing.count:
-                return LeafAnswer(stats=stats, strategy="none-pass")
+                # The facets of nothing are counted as well: they say which values there are none of.
+                return self._answer(search, _NOTHING, "none-pass", passing.rows, reader, stats)
+        if len(search.vectors) + (search.match is not None) > 1:
+            fusing = Fusing(search, [self.nearest(s.space) for s in search.vectors], self._terms, reader, stats)
+            found = fusing.candidates(passing, self._items.order(reader))
+            return self._answer(search, found, "fused", self._all_of(passing), reader, stats)
+        if search.match is not None:
+            rows, scores = self._terms.search(search.match, reader, passing)
+            return self._answer(search, Found(rows, scores, "match"), "match", rows, reader, stats)
         if not search.vectors:
-            return self._by_id(search, passing, reader, stats)
+            return self._without_sources(search, passing, reader, stats)
         (source,) = search.vectors
-        found = self.nearest(source.space).search(source, search.k, passing, reader, stats)
-        hits = self._best(search, found.rows, found.scores, reader)
-        return LeafAnswer(hits=hits, stats=stats, strategy=found.strategy)
+        near = already or self.nearest(source.space).search(source, search.k, passing, reader, stats)
+        return self._answer(search, near, near.strategy, passing, reader, stats)
+
+    def _without_sources(
+        self, search: LeafSearch, passing: RowSet | None, reader: Reader, stats: LeafStats
+    ) -> LeafAnswer:
+        rows = self._all_of(passing)
+        if search.rank is not None or search.group_by is not None:
+            return self._answer(search, Found(rows, np.zeros(len(rows), np.float32), ""), "all", rows, reader, stats)
+        after = None if search.after is None else search.after[1]
+        first = np.asarray(self._items.in_order(rows, after, search.k, reader), np.int64)
+        return LeafAnswer(
+            hits=self._hits(search, first, np.zeros(len(first)), reader),
+            facets=facet_parts(search.facets, self._columns_of(search, reader), rows) if search.facets else (),
+            stats=stats,
+            strategy="by-id",
+        )
+
+    def _answer(  # noqa: PLR0917  # private: the end of every way
+        self,
+        search: LeafSearch,
+        found: Found | Candidates,
+        strategy: str,
+        counted: Int64Array | RowSet | None,
+        reader: Reader,
+        stats: LeafStats,
+    ) -> LeafAnswer:
+        """Returns the answer: shaped, and with the facets of the rows `counted`."""
+        if _is_bare(search) and isinstance(found, Found):
+            rows, scores = self._best(found.rows, found.scores, search.k, reader)
+            return LeafAnswer(hits=self._hits(search, rows, scores, reader), stats=stats, strategy=strategy)
+        columns = self._columns_of(search, reader)
+        order = self._items.order(reader)
+        if search.fusion == "rrf" and isinstance(found, Candidates):  # the router ranks
+            shaped = Shaped(rows=found.rows, scores=found.scores, positions=np.arange(len(found.rows)))
+        else:
+            shaped = shape(search, found.rows, found.scores, columns, order)
+        table = found.table[:, shaped.positions] if isinstance(found, Candidates) else None
+        rows = counted if isinstance(counted, np.ndarray) else self._all_of(counted)
+        return LeafAnswer(
+            hits=self._hits(search, shaped.rows, shaped.scores, reader, table=table, groups=shaped.groups),
+            facets=facet_parts(search.facets, columns, rows) if search.facets else (),
+            stats=stats,
+            strategy=strategy,
+        )
 
     # Which rows pass ------------------------------------------------------------------------------
 
@@ -104,10 +245,14 @@ class OpenShard:
             return None
         return self.attributes.passing(search.filter, reader)
 
+    def _all_of(self, passing: RowSet | None) -> Int64Array:
+        return np.arange(self.header.rows) if passing is None else passing.rows
+
+    def _columns_of(self, search: LeafSearch, reader: Reader) -> dict[str, Column]:
+        return {name: self.attributes.column(name, reader) for name in columns_of(search)}
+
     def _array(self, name: str, reader: Reader) -> npt.NDArray[np.generic]:
-        block = self.header.directory.block(name)
-        extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-        return decode_block(name, block, reader.extents([extent])[0])
+        return reader.array(name, self.header.directory.block(name))
 
     def _lists_of(self, space: str, reader: Reader) -> RowLists:
         if space not in self._row_lists:
@@ -122,46 +267,53 @@ class OpenShard:
 
     # Which items those are ------------------------------------------------------------------------
 
-    def _best(self, search: LeafSearch, rows: Int64Array, scores: Float32Array, reader: Reader) -> tuple[LeafHit, ...]:
+    def _best(self, rows: Int64Array, scores: Float32Array, k: int, reader: Reader) -> tuple[Int64Array, Float32Array]:
+        """Returns the k best rows, best first, ties by id."""
+        if not len(rows):
+            return rows, scores
+        best = best_rows(scores, k)
+        kept = scores[best]
+        if len(set(kept.tolist())) < len(kept):  # only equal scores have an order to settle, and a place to fight for
+            ranks = self._items.ranks(reader)[rows[best]]
+            order = np.lexsort((ranks, -kept))[:k]
+            best, kept = best[order], kept[order]
+        return rows[best], kept
+
+    def _hits(  # private
+        self,
+        search: LeafSearch,
+        rows: Int64Array,
+        scores: npt.NDArray[np.floating[Any]],
+        reader: Reader,
+        *,
+        table: Float64Array | None = None,
+        groups: Sequence[Group] = (),
+    ) -> tuple[LeafHit, ...]:
         if not len(rows):
             return ()
-        best = best_rows(scores, search.k)
-        numbers, kept = rows[best].tolist(), scores[best].tolist()
-        entries = self._items.entries(numbers, reader)
-        if len(set(kept)) < len(kept):  # only equal scores have an order to settle, and a place to fight for
-            ranked = sorted(zip(kept, entries, numbers, strict=True), key=_by_score_then_id)[: search.k]
-            kept, entries, numbers = map(list, zip(*ranked, strict=True))
-        return self._as_hits(search, kept, entries, numbers, reader)
-
-    def _as_hits(
-        self, search: LeafSearch, scores: list[float], entries: list[tuple[str, bytes]], rows: list[int], reader: Reader
-    ) -> tuple[LeafHit, ...]:
-        if not entries:
-            return ()
-        ids, payloads = zip(*entries, strict=True)
+        numbers: list[int] = rows.tolist()
+        ids, payloads = zip(*self._items.entries(numbers, reader), strict=True)
         if not search.attributes:
             payloads = (b"",) * len(ids)
-        if not search.include_vectors:
-            return tuple(map(LeafHit, ids, scores, payloads))
+        if not (search.include_vectors or table is not None or groups):
+            return tuple(map(LeafHit, ids, scores.tolist(), payloads))
+        vectors: Sequence[dict[str, Float32Array] | None] = [None] * len(ids)
+        if search.include_vectors:
+            vectors = self._vectors_of(search.include_vectors, numbers, reader)
+        parts = [()] * len(ids) if table is None else [_without_nan(column) for column in table.T.tolist()]
+        return tuple(map(LeafHit, ids, scores.tolist(), payloads, vectors, parts, groups or [None] * len(ids)))
+
+    def _vectors_of(self, spaces: Sequence[str], rows: list[int], reader: Reader) -> list[dict[str, Float32Array]]:
         vectors: list[dict[str, Float32Array]] = [{} for _ in rows]
-        for space in search.include_vectors:
+        for space in spaces:
             found = self._vectors(space, rows, reader)
             for carried, row in zip(vectors, rows, strict=True):
                 if row in found:
                     carried[space] = found[row]
-        return tuple(map(LeafHit, ids, scores, payloads, vectors))
-
-    def _hits_of(self, search: LeafSearch, rows: list[int], reader: Reader) -> tuple[LeafHit, ...]:
-        return self._as_hits(search, [0.0] * len(rows), self._items.entries(rows, reader), rows, reader)
-
-    def _by_id(self, search: LeafSearch, passing: RowSet | None, reader: Reader, stats: LeafStats) -> LeafAnswer:
-        rows = np.arange(self.header.rows) if passing is None else passing.rows
-        after = None if search.after is None else search.after[1]
-        first = self._items.in_order(rows, after, search.k, reader)
-        return LeafAnswer(hits=self._hits_of(search, first, reader), stats=stats, strategy="by-id")
+        return vectors
 
     def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, Float32Array]:
-        members = self._lists_of(space, reader)
+        members = self._lists_of(self.space(space).lists.space.name, reader)
         found: dict[int, Float32Array] = {}
         wanted = sorted({int(members.of_row[row]) for row in rows} - {-1})
         for number, vectors in self.space(space).lists.exact(wanted, reader):

@@ -39,6 +39,8 @@ MAX_SMALL_BYTES = 256 * 1024  # of all dictionaries in the tail together: whoeve
 PAGE_BYTES = 64 * 1024  # of the map of a large dictionary
 FLUSH_BYTES = 4 * 1024 * 1024  # of bitmaps that the writer holds
 POSTING = 4  # numbers
+PREFIX = "postings/"
+EXTENT_TABLES = ("/present", "/table", "/checkpoints", "/unions", "/values")  # of the tail; offset, bytes, xxh3-64, …
 
 Postings = npt.NDArray[np.uint64]
 """(n, 4): a posting a row."""
@@ -63,7 +65,7 @@ class AttributeWriter:
         """Writes the column and the postings of an attribute. Cost: some 0.1 s a million rows; memory, the column."""
         write_column(self._writer, spec.name, column)
         blobs = _Blobs(self._writer)
-        prefix = f"postings/{spec.name}"
+        prefix = f"{PREFIX}{spec.name}"
         self._tail[f"{prefix}/present"] = self._table(blobs, [_bitmap(column.present)])[0]
         if isinstance(column, KeywordColumn):
             self._add_keyword(prefix, column, blobs)

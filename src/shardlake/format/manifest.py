@@ -1,23 +1,16 @@
-"""The manifest of a version, and the routing file of a space: what the router reads once a version and keeps.
-
-The manifest is JSON, for people to read; a routing file is a container of kind ROUT: `centroids` (lists, d) float32.
-"""
+"""The manifest of a version: what the router reads once a version and keeps. It is JSON, for people to read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
-import numpy as np
 import orjson
 
 from shardlake.core.calibration import CurvePoint
 from shardlake.errors import ErrorKind, FormatError
-from shardlake.format.container import Container, ContainerWriter
-from shardlake.types import Float32Array, IndexType, Metric
+from shardlake.types import IndexType, Metric
 
-ROUTING_KIND = b"ROUT"
 MANIFEST_VERSION = 1
 
 
@@ -27,8 +20,8 @@ class ManifestSpace:
 
     Attributes:
         index: what the build gave it; flat where there were too few rows for codes.
-        lists: over all shards.
-        routing_key: of its centroids.
+        lists: over all shards; of a binary_mih space, hash buckets, of which every shard has all.
+        routing_key: of its centroids; None where shards choose what to probe.
         curve: what plans were measured to find; empty where every search is exact.
         encoder_digest: of the encoder that made the vectors; None where all were brought, or it was not recorded.
     """
@@ -39,7 +32,7 @@ class ManifestSpace:
     index: IndexType
     lists: int
     rows: int
-    routing_key: str
+    routing_key: str | None
     curve: tuple[CurvePoint, ...]
     encoder_digest: str | None = None
 
@@ -50,8 +43,21 @@ class ManifestSpace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestTerms:
+    """Where the frequencies of a version's terms lie (`format/term_stats.py`)."""
+
+    key: str
+    bytes: int
+    tail_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a version is made of. The shard map itself lies in the catalog."""
+    """What a version is made of. The shard map itself lies in the catalog.
+
+    Attributes:
+        terms: None where no attribute is a text, and in versions of releases without `match`.
+    """
 
     collection: str
     uid: str
@@ -64,6 +70,7 @@ class Manifest:
     segments: tuple[str, ...]
     shards: tuple[str, ...]
     spaces: tuple[ManifestSpace, ...]
+    terms: ManifestTerms | None = None
 
     def space(self, name: str) -> ManifestSpace | None:
         """Returns a space by name, or None."""
@@ -91,6 +98,7 @@ def decode_manifest(data: bytes) -> Manifest:
             )
         raw["body"] = orjson.dumps(raw.pop("schema")).decode()
         raw["spaces"] = tuple(_space(space) for space in raw["spaces"])
+        raw["terms"] = _terms(raw.get("terms"))
         return Manifest(**{**raw, "segments": tuple(raw["segments"]), "shards": tuple(raw["shards"])})
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FormatError("the manifest is not what the format says") from exc
@@ -101,18 +109,11 @@ def _space(raw: dict[str, Any]) -> ManifestSpace:
     return ManifestSpace(**{**raw, "metric": Metric(raw["metric"]), "index": IndexType(raw["index"]), "curve": curve})
 
 
-def encode_routing(centroids: Float32Array) -> bytes:
-    """Returns a routing file."""
-    sink = BytesIO()
-    writer = ContainerWriter(sink, ROUTING_KIND)
-    writer.add_array("centroids", centroids)
-    writer.finish({"lists": len(centroids)})
-    return sink.getvalue()
-
-
-def decode_routing(data: bytes) -> Float32Array:
-    """Returns (lists, d) float32 centroids. Raises FormatError."""
-    centroids = Container(data, ROUTING_KIND).array("centroids")
-    if centroids.ndim != 2 or centroids.dtype != np.float32:
-        raise FormatError("the centroids of a routing file have the wrong shape")
-    return centroids
+def _terms(raw: dict[str, Any] | None) -> ManifestTerms | None:
+    if raw is None:
+        return None
+    terms = ManifestTerms(**raw)
+    are_numbers = type(terms.bytes) is int and type(terms.tail_offset) is int
+    if not are_numbers or not 0 <= terms.tail_offset < terms.bytes:
+        raise FormatError("the manifest's terms contradict themselves")
+    return terms

@@ -7,7 +7,7 @@ its checksum, its count and the rows that there are, every value of a bucket aga
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from shardlake.errors import ErrorKind, FormatError, InvalidInput
-from shardlake.format.attributes import POSTING
+from shardlake.format.attributes import EXTENT_TABLES, POSTING, PREFIX
 from shardlake.format.container import Extent, expect, verify
 from shardlake.format.paged_map import PagedMap, ReadExtents
 from shardlake.format.shard_header import ShardHeader
@@ -125,7 +125,7 @@ class AttributePostings(Protocol):
 
 def read_postings(header: ShardHeader, name: str) -> AttributePostings | None:
     """Returns the postings of an attribute, None in a shard of format version 1. Raises FormatError."""
-    prefix = f"postings/{name}"
+    prefix = f"{PREFIX}{name}"
     if f"{prefix}/present" not in header.arrays:
         return None
     spec = header.attributes[name]
@@ -138,6 +138,15 @@ def read_postings(header: ShardHeader, name: str) -> AttributePostings | None:
     if spec.type is AttributeType.BOOL:
         return _Bools(present, tables.postings("table", 2))
     return _buckets(tables, present, spec)
+
+
+def posting_extents(header: ShardHeader) -> Iterator[Extent]:
+    """Yields where the postings lie that the tail names: all but those of values in pages."""
+    for name, array in header.arrays.items():
+        if name.startswith(PREFIX) and name.endswith(EXTENT_TABLES):
+            for offset, size, checksum in array.reshape(-1, array.shape[-1])[:, :3].tolist():
+                if size:
+                    yield Extent.of((offset, size, checksum))
 
 
 class _Tables:
