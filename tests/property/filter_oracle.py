@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
@@ -108,8 +109,9 @@ def _in_box(low: list[float], high: list[float], place: list[float]) -> bool:
     if abs(place[0]) == 90:
         return True
     # Eastward from the west side: how far it is to the place, and how far to the east side.
-    width = high[1] - low[1] + (360 if low[1] > high[1] else 0)
-    return any(0 <= place[1] + turn - low[1] <= width for turn in (-360, 0, 360))
+    west, east, meridian = (Fraction(degrees) for degrees in (low[1], high[1], place[1]))
+    width = east - west + (360 if west > east else 0)
+    return any(0 <= meridian + turn - west <= width for turn in (-360, 0, 360))
 
 
 def is_close(raw: Mapping[str, Any], item: Item) -> bool:

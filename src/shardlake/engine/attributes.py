@@ -20,7 +20,8 @@ from shardlake.engine.reading import Reader
 from shardlake.errors import ErrorKind, InvalidInput
 from shardlake.format.columns import column_blocks, decode_column
 from shardlake.format.container import Extent, decode_block
-from shardlake.format.postings import AttributePostings, InBucket, Posting, Recipe, read_postings
+from shardlake.format.posting import AttributePostings, InBucket, Posting, Recipe
+from shardlake.format.postings import read_postings
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.columns import Column, condition, evaluate
 from shardlake.query.filter import Node, attributes_of

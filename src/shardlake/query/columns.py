@@ -173,19 +173,22 @@ def evaluate(node: Node, columns: Mapping[str, Column], rows: int) -> BoolArray:
     return condition(word, columns[node[1]], node[2:])
 
 
-def condition(word: str, column: Column, operand: Sequence[Any]) -> BoolArray:
+def condition(word: str, column: Column, operands: Sequence[Any]) -> BoolArray:
     """Returns the rows that satisfy one condition. Raises InvalidInput when the column cannot say."""
     if word == "exists":
         return column.present
-    if isinstance(column, GeoColumn) and word in {"near", "box"}:
-        return column.within(shape_of(word, operand))
-    if isinstance(column, NumberColumn | KeywordColumn) and word not in {"near", "box"}:
-        by_word: dict[str, Callable[[Any], BoolArray]] = {"in": column.among}
-        if isinstance(column, KeywordColumn):
-            by_word |= {"prefix": column.prefix, "all_of": column.all_of}
-        return by_word[word](operand[0]) if word in by_word else column.compare(word, operand[0])
+    if word in {"near", "box"} and isinstance(column, GeoColumn):
+        return column.within(shape_of(word, operands))
+    if isinstance(column, NumberColumn | KeywordColumn):
+        if word in _COMPARE:
+            return column.compare(word, operands[0])
+        if word == "in":
+            return column.among(operands[0])
+    if word in {"prefix", "all_of"} and isinstance(column, KeywordColumn):
+        return column.prefix(operands[0]) if word == "prefix" else column.all_of(operands[0])
     raise InvalidInput(
-        "the shard keeps no values of that attribute: build the collection again", kind=ErrorKind.INVALID_FILTER
+        f"the shard has no values of that attribute to be asked for {word}: an older release kept none, build again",
+        kind=ErrorKind.INVALID_FILTER,
     )
 
 

@@ -165,7 +165,7 @@ def test_a_column_of_presence_only_answers_nothing_else() -> None:
 
     assert isinstance(column, PresenceColumn)
     assert evaluate(["exists", "text"], {"text": column}, 2).tolist() == [True, False]
-    with pytest.raises(ValueError, match="keeps no values"):
+    with pytest.raises(ValueError, match="has no values"):
         evaluate(["eq", "text", "a"], {"text": column}, 2)
 
 
