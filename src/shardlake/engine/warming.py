@@ -14,6 +14,7 @@ from shardlake.engine.reading import Reader, groups, read_bytes
 from shardlake.engine.shard import OpenShard
 from shardlake.errors import DeadlineExceeded
 from shardlake.format.container import Extent
+from shardlake.format.postings import posting_extents
 from shardlake.format.terms import group_extents
 from shardlake.limits import MIB
 
@@ -98,6 +99,7 @@ def _of_list(shard: OpenShard, name: str, number: int) -> list[Extent]:
 
 def _rest(shard: OpenShard) -> Iterator[Extent]:
     header = shard.header
+    yield from posting_extents(header)
     for name, block in header.directory.blocks.items():
         if name not in header.arrays:
             yield Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
