@@ -8,6 +8,7 @@ them. Same arguments, same arrays, wherever numpy's generator is the same.
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Corpus:
 
     Attributes:
         base: (rows, dimension) float32 unit vectors. queries: (n, dimension), another draw of the same law.
-        masks: {`kind_selectivity`: (rows,) bool}. uniform: (rows, 4) float64 in [0, 1), six decimals.
+        masks: {name: (rows,) bool}, see `mask_name`. uniform: (rows, 4) float64 in [0, 1), six decimals.
     """
 
     base: Vectors
@@ -87,7 +88,7 @@ def labelled(
 
 
 def attributes(base: Vectors, labels: Labels, queries: Vectors, *, seed: int = 0) -> dict[str, Mask]:
-    """Returns {`kind_selectivity`: (rows,) bool}, `round(rows * selectivity)` rows true in each, at least one.
+    """Returns {name: (rows,) bool}, `round(rows * selectivity)` rows true in each, at least one.
 
     Args:
         base: (rows, d) unit vectors. labels: (rows,) their clusters.
@@ -111,15 +112,21 @@ def attributes(base: Vectors, labels: Labels, queries: Vectors, *, seed: int = 0
         for kind in KINDS:
             mask = np.zeros(len(base), bool)
             mask[chosen[kind]] = True
-            masks[f"{kind}_{selectivity:g}"] = mask
+            masks[mask_name(kind, selectivity)] = mask
     return masks
+
+
+def mask_name(kind: str, selectivity: float) -> str:
+    """Returns the name of a mask: `correlated_0_1` is 0.1 % of the rows, a name that any system takes for a column."""
+    return f"{kind}_{100 * selectivity:g}".replace(".", "_")
 
 
 def corpus(rows: int, dimension: int = 256, *, queries: int = 1_000, cache: Path = CACHE) -> Corpus:
     """Returns the corpus of that size, made once and kept under `cache`; its vectors are mapped, not read."""
-    folder = cache / f"corpus-{rows}x{dimension}-{queries}"
+    folder = corpus_folder(rows, dimension, queries, cache=cache)
     if not (folder / "uniform.npy").exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        for old in cache.glob(f"corpus-{rows}x{dimension}-{queries}-*"):
+            shutil.rmtree(old)
         folder.mkdir(parents=True)
         base, labels = labelled(rows, dimension, seed=SEED)
         asked = vectors(queries, dimension, seed=SEED, draw=2)
@@ -137,3 +144,9 @@ def corpus(rows: int, dimension: int = 256, *, queries: int = 1_000, cache: Path
         masks=masks,
         uniform=np.load(folder / "uniform.npy"),
     )
+
+
+def corpus_folder(rows: int, dimension: int, queries: int, *, cache: Path = CACHE) -> Path:
+    """Returns where a corpus is kept: another source of this file, another folder."""
+    law = zlib.crc32(Path(__file__).read_bytes())
+    return cache / f"corpus-{rows}x{dimension}-{queries}-{law:08x}"

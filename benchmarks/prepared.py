@@ -21,7 +21,12 @@ from benchmarks.memory_build import UID, Built
 from shardlake.catalog.base import Pointer, SegmentRow, ShardRow
 
 ROOT = Path(__file__).resolve().parents[1]
-_SEGMENT_SOURCES = ("src/shardlake/format/segment.py", "src/shardlake/format/container.py", "benchmarks/memory_build.py")
+_SEGMENT_SOURCES = (
+    "src/shardlake/format/segment.py",
+    "src/shardlake/format/container.py",
+    "benchmarks/corpus.py",
+    "benchmarks/memory_build.py",
+)
 _BUILD_SOURCES = ("src/shardlake/core", "src/shardlake/engine", "src/shardlake/format", "src/shardlake/query", "builder")
 
 

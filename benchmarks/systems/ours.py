@@ -1,0 +1,172 @@
+"""Shardlake in process. The one file of the benchmarks that knows our message shapes.
+
+`Leaf` times the shard-search service alone, asked what the router would ask of it; `Routed` times a whole search, from
+the bytes of the body to the bytes of the answer, through the router and JSON both ways.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from benchmarks.corpus import Vectors
+from benchmarks.memory_build import NAME, SPACE, Built
+from functions.router.service import Router
+from functions.router.versions import Versions
+from functions.shard_search.service import ShardCache, ShardSearch
+from shardlake.contracts.shard import LeafReply, LeafRequest, decode_request, encode_reply
+from shardlake.deadline import Deadline
+from shardlake.errors import ShardlakeError
+from shardlake.observability import Observer
+from shardlake.settings import Settings
+from shardlake.store.base import ObjectStore
+
+K = 10
+_LEAF = "shard-search"
+_TIMEOUT_MS = 600_000
+_COUNTERS = ("lists_probed", "codes_scanned", "rows_refined", "rows_passing", "object_reads", "bytes_read")
+
+
+def body(query: Vectors | None, mask: str | None, **more: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON
+    """Returns the body of a search for ids and scores of the K nearest."""
+    asked = {} if query is None else {"query": {"vector": {SPACE: query.tolist()}}}
+    passing = {} if mask is None else {"filter": {mask: True}}
+    return {**asked, **passing, "k": K, "include": ["scores"], "timeout_ms": 29_000, **more}
+
+
+class _Inline:
+    """The invoke port without threads: a switch between threads costs more than a search."""
+
+    def __init__(self, function: Callable[[bytes], bytes]) -> None:
+        self._function = function
+
+    def invoke(self, function: str, payload: bytes, *, deadline: Deadline) -> bytes:
+        """Calls the one function there is."""
+        return self._function(payload)
+
+    def invoke_many(
+        self, function: str, payloads: Sequence[bytes], *, deadline: Deadline
+    ) -> list[bytes | ShardlakeError]:
+        """Calls it once a payload."""
+        return [self._function(payload) for payload in payloads]
+
+    def start(self, function: str, payload: bytes) -> None:
+        """Calls it, and nobody hears the answer."""
+        self._function(payload)
+
+
+class Service:
+    """Router and leaf over stores, in one process, knowing nothing yet."""
+
+    def __init__(self, built: Built, *, router_store: ObjectStore | None = None, leaf_store: ObjectStore | None = None) -> None:
+        self.leaf = ShardSearch(ShardCache(leaf_store or built.store, max_bytes=1 << 40), clock=time.monotonic)
+        self._invoker = _Inline(self._answer)
+        self._asked: LeafRequest | None = None
+        reads = router_store or built.store
+        self._router = Router(
+            settings=Settings(bucket="bench", shard_search_function=_LEAF, encode_function="encode", memory_mb=1024),
+            catalog=built.catalog,
+            store=reads,
+            invoker=self._invoker,
+            clock=time.monotonic,
+            versions=Versions(built.catalog, reads),
+        )
+        self._observer = Observer("bench", stream=io.StringIO())
+
+    def search(self, raw: bytes) -> dict[str, Any]:
+        """Answers the bytes of a body. Raises what went wrong."""
+        with self._observer.invocation("search", request_id="bench") as line:
+            limit = Deadline.after(_TIMEOUT_MS, clock=time.monotonic)
+            (outcome,) = self._router.search(NAME, [orjson.loads(raw)], line, limit)
+        if isinstance(outcome, ShardlakeError):
+            raise outcome
+        assert not outcome["partial"], outcome
+        orjson.dumps(outcome)
+        return outcome
+
+    def leaf_request(self, raw: bytes) -> LeafRequest:
+        """Returns what the router asks of the leaf for a body. Requires: one shard."""
+        self._asked = None
+        self.search(raw)
+        assert self._asked is not None, "the router asked no shard"
+        return self._asked
+
+    def forget_filters(self) -> None:
+        """Makes the next filter one that this container has never met; lists and refine rows stay.
+
+        Reaches into the opened shards: no user can ask for this, and no caller of the service needs it.
+        """
+        for shard in self.leaf._cache._shards.values():  # noqa: SLF001
+            for held in ("_columns", "_passing_cache"):
+                getattr(shard, held, {}).clear()
+
+    def _answer(self, payload: bytes) -> bytes:
+        request = decode_request(orjson.loads(payload))
+        self._asked = request
+        return encode_reply(self.leaf.search(request))
+
+
+class Leaf:
+    """The shard-search service, its filter met before (`warm`) or never (`first`)."""
+
+    def __init__(self, service: Service, *, first: bool = False, more: Mapping[str, Any] | None = None) -> None:
+        self.name = "shardlake, filter new" if first else "shardlake"
+        self._service = service
+        self._first = first
+        self._more = dict(more or {})
+
+    def ready(self, query: Vectors, mask: str | None) -> Callable[[], LeafReply]:
+        """Returns the search."""
+        request = self._service.leaf_request(orjson.dumps(body(query, mask, **self._more)))
+        return lambda: self._service.leaf.search(request)
+
+    def settle(self) -> None:
+        """Lets the filter be a new one, where that is what is measured."""
+        if self._first:
+            self._service.forget_filters()
+
+    def ids(self, answer: LeafReply) -> list[int]:
+        """Returns the rows."""
+        (found,) = answer.answers
+        if found.error is not None:
+            raise found.error
+        return [int(hit.id) for hit in found.hits]
+
+    def counters(self, answer: LeafReply) -> dict[str, int]:
+        """Returns the leaf's own counters."""
+        return {name: getattr(answer.answers[0].stats, name, 0) for name in _COUNTERS}
+
+
+class Routed:
+    """A whole search in process, filter met before."""
+
+    name = "shardlake, whole path"
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def ready(self, query: Vectors, mask: str | None) -> Callable[[], dict[str, Any]]:
+        """Returns the search."""
+        raw = orjson.dumps(body(query, mask))
+        return lambda: self._service.search(raw)
+
+    def settle(self) -> None:
+        """Nothing to do."""
+
+    def ids(self, answer: Mapping[str, Any]) -> list[int]:
+        """Returns the rows."""
+        return [int(hit["id"]) for hit in answer["hits"]]
+
+    def counters(self, answer: Mapping[str, Any]) -> dict[str, int]:
+        """Returns the answer's own counters."""
+        return {name: answer["stats"][name] for name in _COUNTERS if name in answer["stats"]}
+
+
+def batch_of(requests: Sequence[LeafRequest]) -> LeafRequest:
+    """Returns one request with the searches of all: what the router sends for a batch. Requires: of one shard."""
+    searches = tuple(search for request in requests for search in request.searches)
+    return LeafRequest(shard=requests[0].shard, searches=searches, timeout_ms=_TIMEOUT_MS)
