@@ -76,7 +76,8 @@ class Arms:
             from benchmarks.systems import lance
 
             self.lance_build = lance.prepare(self.made)
-            self.peers.append(lance.Lance(lance.connect(str(lance.folder_of(self.made)))))
+            table = lance.connect(str(lance.folder_of(self.made)))
+            self.peers += [lance.Lance(table), lance.Lance(table, widened=True)]
         if find_spec("qdrant_client"):
             from benchmarks.systems import qdrant
 

@@ -112,10 +112,13 @@ def s3_options(endpoint: str) -> dict[str, str]:
 
 
 class Lance:
-    """A table, asked with its default of 20 lists, or another."""
+    """A table, asked with its default of 20 lists, or another; `widened` goes on while there are fewer than K hits."""
 
-    def __init__(self, table: Any, *, nprobes: int = NPROBES, refine_factor: int = REFINE_FACTOR) -> None:  # noqa: ANN401
-        self.name = "LanceDB"
+    def __init__(  # lancedb has no types
+        self, table: Any, *, nprobes: int = NPROBES, refine_factor: int = REFINE_FACTOR, widened: bool = False  # noqa: ANN401
+    ) -> None:
+        self.name = "LanceDB, widened" if widened else "LanceDB"
+        self._widened = widened
         self.nprobe = nprobes
         self._table = table
         self._refine_factor = refine_factor
@@ -127,7 +130,8 @@ class Lance:
     def where(self, query: Vectors, condition: str | None) -> Callable[[], pa.Table]:
         """Returns the search under an SQL condition."""
         asked = self._table.search(query, vector_column_name="vector").distance_type("cosine").limit(K)
-        asked = asked.nprobes(self.nprobe).refine_factor(self._refine_factor).select(["id", "_distance"])
+        asked = asked.minimum_nprobes(self.nprobe).maximum_nprobes(0) if self._widened else asked.nprobes(self.nprobe)
+        asked = asked.refine_factor(self._refine_factor).select(["id", "_distance"])
         if condition is not None:
             asked = asked.where(condition, prefilter=True)
         return asked.to_arrow  # type: ignore[no-any-return]
