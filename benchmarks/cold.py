@@ -76,7 +76,7 @@ def _by_store(made: Corpus, built: Built, queries: int) -> dict[str, Any]:
 def _counted(made: Corpus, built: Built, number: int, mask: str | None) -> dict[str, Any]:
     router, leaf = CountingStore(built.store), CountingStore(built.store)
     service = Service(built, router_store=router, leaf_store=leaf)
-    answer = service.search(orjson.dumps(body(made.queries[number], mask)))
+    (answer,) = service.search(orjson.dumps(body(made.queries[number], mask)))
     parts = {"router": router.take().as_dict(), "leaf": leaf.take().as_dict()}
     total = {name: sum(part[name] for part in parts.values()) for name in ("rounds", "requests", "bytes")}
     return {**total, "parts": parts, "ids": [int(hit["id"]) for hit in answer["hits"]]}
@@ -91,7 +91,7 @@ def _by_proxy(made: Corpus, built: Built, queries: int, proxy: Proxy) -> dict[st
         raw = orjson.dumps(body(made.queries[number], mask))
         proxy.take()
         began = time.perf_counter()
-        answer = service.search(raw)
+        (answer,) = service.search(raw)
         took_ms = (time.perf_counter() - began) * 1e3
         return {**proxy.take().as_dict(), "ms": took_ms, "ids": [int(hit["id"]) for hit in answer["hits"]]}
 
@@ -110,8 +110,10 @@ def _lance(made: Corpus, queries: int, endpoint: str, proxy: Proxy) -> dict[str,
         words = [sys.executable, "-m", "benchmarks.lance_cold", "--url", proxy.url, "--bucket", f"{BUCKET}/lance"]
         words += ["--rows", str(made.rows), "--query", str(number), *(["--mask", mask] if mask else [])]
         proxy.take()
-        done = orjson.loads(subprocess.run(words, check=True, capture_output=True).stdout.splitlines()[-1])
-        return {**proxy.take().as_dict(), **done}
+        said = subprocess.run(words, check=True, capture_output=True).stdout.splitlines()[-1]
+        done: dict[str, Any] = orjson.loads(said)
+        proxy.take()
+        return done
 
     return {
         mask or "all": _said("LanceDB", mask, [cold(number, mask) for number in range(queries)], made)

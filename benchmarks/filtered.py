@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import orjson
+
 from benchmarks import machine, metrics, prepared
 from benchmarks.corpus import KINDS, SELECTIVITIES, Corpus, Vectors, corpus, mask_name
 from benchmarks.memory_build import SPACE, Built
 from benchmarks.race import race
 from benchmarks.systems import base
 from benchmarks.truth import truth
-from shardlake.core.calibration import choose
 from shardlake.format.manifest import ManifestSpace, decode_manifest
 
 K = 10
-MIN_CANDIDATES = 64
 SLOW = {"exact": 50, "Qdrant local": 10}  # queries that those are asked, at the most
 WITHIN = 5e-4  # of our recall counts as equal
 CELLS = [None, *(mask_name(kind, s) for s in SELECTIVITIES for kind in KINDS)]
@@ -56,16 +56,15 @@ class Arms:
 
         from benchmarks.systems.bare_faiss import BareFaiss, composed
         from benchmarks.systems.exact import Exact
-        from benchmarks.systems.ours import Leaf, Routed, Service
+        from benchmarks.systems.ours import Leaf, Routed, Service, body, plan_of
 
         faiss.omp_set_num_threads(1)
         self.made = made
         built = prepared.built(made)
         self.space = primary(built)
-        plan = choose(self.space.curve, recall=0.95, k=K, rows_per_list=self.space.rows_per_list)
-        candidates = max(plan.candidates, MIN_CANDIDATES)
-        self.faiss = BareFaiss(composed(built, made.base), made.masks, nprobe=max(1, plan.nprobe), candidates=candidates)
         service = Service(built)
+        nprobe, candidates = plan_of(service.leaf_request(orjson.dumps(body(made.queries[0], None))))
+        self.faiss = BareFaiss(composed(built, made.base), made.masks, nprobe=nprobe, candidates=candidates)
         self.ours = [Leaf(service), Leaf(service, first=True), Routed(service)]
         self.peers: list[base.System] = [Exact(made.base, made.masks)]
         self.lance_build: dict[str, float] = {}

@@ -1,4 +1,5 @@
-"""One cold search of LanceDB on an S3 endpoint, in a process of its own: prints its milliseconds and rows as JSON."""
+"""One cold search of LanceDB on an S3 endpoint, in a process of its own: prints what it
+read, its milliseconds and rows as JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import time
 import orjson
 
 from benchmarks.corpus import corpus
+from benchmarks.proxy import Proxy
 from benchmarks.systems import lance
 
 
@@ -23,8 +25,14 @@ def main() -> None:
     query = corpus(args.rows).queries[args.query]
     began = time.perf_counter()
     system = lance.Lance(lance.connect(f"s3://{args.bucket}", lance.s3_options(args.url)))
+    opened = time.perf_counter()
+    opening = Proxy(args.url).take().as_dict()
+    asked = time.perf_counter()
     ids = system.ids(system.ready(query, args.mask)())
-    print(orjson.dumps({"ms": (time.perf_counter() - began) * 1e3, "ids": ids}).decode())
+    ms = (opened - began + time.perf_counter() - asked) * 1e3
+    search = Proxy(args.url).take().as_dict()
+    total = {name: opening[name] + search[name] for name in search}
+    print(orjson.dumps({**total, "parts": {"open": opening, "search": search}, "ms": ms, "ids": ids}).decode())
 
 
 if __name__ == "__main__":

@@ -80,9 +80,11 @@ def ingest(store: ObjectStore, schema: CollectionSchema, base: Vectors, columns:
     return [_segment(store, schema, base, columns, start) for start in range(0, len(base), SEGMENT_ROWS)]
 
 
-def catalog_of(schema: CollectionSchema, segments: list[SegmentRow]) -> MemoryCatalog:
-    """Returns a catalog that knows the collection and its segments."""
-    catalog = MemoryCatalog()
+def catalog_of(
+    schema: CollectionSchema, segments: list[SegmentRow], empty: MemoryCatalog | None = None
+) -> MemoryCatalog:
+    """Returns a catalog, `empty` or a new one, that knows the collection and its segments."""
+    catalog = empty or MemoryCatalog()
     catalog.create_collection(CollectionRow(name=NAME, uid=UID, body=body_of_schema(schema), created_at=EPOCH))
     for row in segments:
         catalog.add_segment(UID, row)

@@ -18,7 +18,7 @@ from benchmarks.memory_build import NAME, SPACE, Built
 from functions.router.service import Router
 from functions.router.versions import Versions
 from functions.shard_search.service import ShardCache, ShardSearch
-from shardlake.contracts.shard import LeafReply, LeafRequest, decode_request, encode_reply
+from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.errors import ShardlakeError
 from shardlake.observability import Observer
@@ -66,6 +66,7 @@ class Service:
         self.leaf = ShardSearch(ShardCache(leaf_store or built.store, max_bytes=1 << 40), clock=time.monotonic)
         self._invoker = _Inline(self._answer)
         self._asked: LeafRequest | None = None
+        self._is_dry = False
         reads = router_store or built.store
         self._router = Router(
             settings=Settings(bucket="bench", shard_search_function=_LEAF, encode_function="encode", memory_mb=1024),
@@ -77,21 +78,27 @@ class Service:
         )
         self._observer = Observer("bench", stream=io.StringIO())
 
-    def search(self, raw: bytes) -> dict[str, Any]:
-        """Answers the bytes of a body. Raises what went wrong."""
+    def search(self, *bodies: bytes) -> list[dict[str, Any]]:
+        """Answers the bytes of bodies, as one batch. Raises what went wrong."""
         with self._observer.invocation("search", request_id="bench") as line:
             limit = Deadline.after(_TIMEOUT_MS, clock=time.monotonic)
-            (outcome,) = self._router.search(NAME, [orjson.loads(raw)], line, limit)
-        if isinstance(outcome, ShardlakeError):
-            raise outcome
-        assert not outcome["partial"], outcome
-        orjson.dumps(outcome)
-        return outcome
+            outcomes = self._router.search(NAME, [orjson.loads(raw) for raw in bodies], line, limit)
+        answers = []
+        for outcome in outcomes:
+            if isinstance(outcome, ShardlakeError):
+                raise outcome
+            assert not outcome["partial"], outcome
+            answers.append(outcome)
+        orjson.dumps(answers)
+        return answers
 
-    def leaf_request(self, raw: bytes) -> LeafRequest:
-        """Returns what the router asks of the leaf for a body. Requires: one shard."""
-        self._asked = None
-        self.search(raw)
+    def leaf_request(self, *bodies: bytes) -> LeafRequest:
+        """Returns what the router asks of the leaf for bodies; the leaf does not hear of it. Requires: one shard."""
+        self._asked, self._is_dry = None, True
+        try:
+            self.search(*bodies)
+        finally:
+            self._is_dry = False
         assert self._asked is not None, "the router asked no shard"
         return self._asked
 
@@ -107,6 +114,8 @@ class Service:
     def _answer(self, payload: bytes) -> bytes:
         request = decode_request(orjson.loads(payload))
         self._asked = request
+        if self._is_dry:
+            return encode_reply(LeafReply(answers=tuple(LeafAnswer() for _ in request.searches)))
         return encode_reply(self.leaf.search(request))
 
 
@@ -131,10 +140,7 @@ class Leaf:
 
     def ids(self, answer: LeafReply) -> list[int]:
         """Returns the rows."""
-        (found,) = answer.answers
-        if found.error is not None:
-            raise found.error
-        return [int(hit.id) for hit in found.hits]
+        return ids_of(answer)[0]
 
     def counters(self, answer: LeafReply) -> dict[str, int]:
         """Returns the leaf's own counters."""
@@ -152,7 +158,7 @@ class Routed:
     def ready(self, query: Vectors, mask: str | None) -> Callable[[], dict[str, Any]]:
         """Returns the search."""
         raw = orjson.dumps(body(query, mask))
-        return lambda: self._service.search(raw)
+        return lambda: self._service.search(raw)[0]
 
     def settle(self) -> None:
         """Nothing to do."""
@@ -166,7 +172,16 @@ class Routed:
         return {name: answer["stats"][name] for name in _COUNTERS if name in answer["stats"]}
 
 
-def batch_of(requests: Sequence[LeafRequest]) -> LeafRequest:
-    """Returns one request with the searches of all: what the router sends for a batch. Requires: of one shard."""
-    searches = tuple(search for request in requests for search in request.searches)
-    return LeafRequest(shard=requests[0].shard, searches=searches, timeout_ms=_TIMEOUT_MS)
+def plan_of(request: LeafRequest) -> tuple[int, int]:
+    """Returns how many lists the first search of a request probes, and how many rows it refines."""
+    search: Any = request.searches[0]
+    source = search.vectors[0] if isinstance(getattr(search, "vectors", None), tuple) else search
+    return source.nprobe if source.lists is None else len(source.lists), source.candidates
+
+
+def ids_of(reply: LeafReply) -> list[list[int]]:
+    """Returns the rows that each search of a request found."""
+    for answer in reply.answers:
+        if answer.error is not None:
+            raise answer.error
+    return [[int(hit.id) for hit in answer.hits] for answer in reply.answers]
