@@ -86,7 +86,7 @@ class _Slice:
 def _part_slice(
     context: BuildContext, number: int, shard_id: int, spaces: Sequence[str], handles: dict[str, BinaryIO]
 ) -> _Slice:
-    part = _Part(context, part_name(number))
+    part = ArtefactFile(context, part_name(number))
     starts = part.whole("shard_starts")
     start, stop = int(starts[shard_id]), int(starts[shard_id + 1])
     for space in spaces:
@@ -100,8 +100,8 @@ def _part_slice(
     return _Slice(start=start, stop=stop, lists=lists, lengths=lengths)
 
 
-class _Part:
-    """Ranged reads of a part's blocks by row."""
+class ArtefactFile:
+    """Ranged reads of an artefact: whole blocks, and blocks by row."""
 
     def __init__(self, context: BuildContext, name: str) -> None:
         self._store = context.store
@@ -113,6 +113,7 @@ class _Part:
         self.directory: Directory = parse_tail(tail, size, ARTEFACT_KIND)
 
     def whole(self, name: str) -> npt.NDArray[Any]:
+        """Returns a block, checked."""
         block = self.directory.block(name)
         return decode_block(name, block, self._read(block, 0, block.bytes))
 

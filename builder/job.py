@@ -5,7 +5,7 @@ Example: `run(context)` returns the committed pointer; killed anywhere and run a
 
 from __future__ import annotations
 
-from builder import assign, calibrate, publish, survey, train, write
+from builder import assign, calibrate, publish, survey, terms, train, write
 from builder.context import BuildContext
 from shardlake.catalog.base import Pointer
 from shardlake.errors import Conflict
@@ -50,9 +50,10 @@ def _build(context: BuildContext) -> Pointer:
     trained = train.train(context, found)
     assign.assign(context, found, trained, shards)
     rows = write.write(context, found, trained, shards)
+    texts = terms.merge(context, found.version, shards)
     curves = calibrate.calibrate(context, found, trained, rows)
     context.report("commit", 0.98)
-    key = publish.write_manifest(context, found, trained, rows, curves)
+    key = publish.write_manifest(context, found, trained, rows, curves, texts)
     return publish.commit(context, found, rows, key)
 
 

@@ -10,17 +10,18 @@ from builder.train import TrainedSpace
 from shardlake.catalog.base import Pointer, ShardRow
 from shardlake.core.calibration import CurvePoint
 from shardlake.format import locations
-from shardlake.format.manifest import Manifest, ManifestSpace, encode_manifest, encode_routing
+from shardlake.format.manifest import Manifest, ManifestSpace, ManifestTerms, encode_manifest, encode_routing
 
 NAME = "manifest"
 
 
-def write_manifest(
+def write_manifest(  # noqa: PLR0917  # one caller: the job
     context: BuildContext,
     found: Survey,
     trained: Mapping[str, TrainedSpace],
     shards: Sequence[ShardRow],
     curves: Mapping[str, Sequence[CurvePoint]],
+    terms: ManifestTerms | None,
 ) -> str:
     """Writes the routing files and the manifest; returns the manifest's key."""
     spaces = [_describe(context, found, space, curves[name]) for name, space in trained.items()]
@@ -36,6 +37,7 @@ def write_manifest(
         segments=tuple(segment_id for segment_id, _ in found.segments),
         shards=tuple(row.key for row in shards),
         spaces=tuple(spaces),
+        terms=terms,
     )
     key = locations.manifest(context.uid, found.version)
     context.store.put(key, encode_manifest(manifest))

@@ -10,6 +10,7 @@ import orjson
 from builder.context import BuildContext
 from builder.gather import ShardRows, gather
 from builder.survey import Survey
+from builder.terms import write_terms
 from builder.train import TrainedSpace
 from shardlake.catalog.base import ShardRow
 from shardlake.core.fast_scan import pack
@@ -19,6 +20,7 @@ from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.shard import ITEM_CHUNK_BYTES, SHARD_KIND, ListBlock, ShardSpace, ShardWriter
+from shardlake.format.terms import TermWriter
 from shardlake.query.columns import Column, build_column, concatenate
 from shardlake.types import CollectionSchema, IndexType, Int64Array
 
@@ -68,7 +70,8 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     path = context.scratch / "shard.bin"
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
-        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order)
+        terms = write_terms(context, writer, shard_id, rows, order)
+        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order, terms)
     key = locations.shard(context.uid, found.version, shard_id)
     context.store.upload_file(key, path)
     meta = {
@@ -97,12 +100,15 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     shard_id: int,
     rows: ShardRows,
     order: Int64Array,
+    terms: TermWriter | None,
 ) -> tuple[int, dict[str, tuple[object, object]]]:
     described = [_write_space(writer, space, shard_id, rows, order) for space in trained.values()]
     columns = _columns(schema, rows, order)
     for name, column in columns.items():
         writer.add_column(name, column)
-    writer.add_array("id_rank", _id_rank(rows, order))
+    ids = _ids(rows, order)
+    writer.add_array("id_rank", _id_rank(ids))
+    writer.add_ids(ids)
     _write_items(writer, rows, order)
     tail_offset = writer.begin_tail(list(trained))
     for name, space in trained.items():
@@ -110,6 +116,8 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
         writer.add_array(f"centroids/{name}", space.centroids[first:stop])
         if space.codewords is not None:
             writer.add_array(f"codewords/{name}", space.codewords)
+    if terms is not None:
+        terms.add_to_tail()
     writer.finish(rows=rows.rows, spaces=described, attributes=schema.attributes)
     zones = {name: zone for name, column in columns.items() if (zone := column.zone()) is not None}
     return tail_offset, zones
@@ -200,9 +208,8 @@ def _ids(rows: ShardRows, order: Int64Array) -> list[bytes]:
     return [rows.ids[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
 
 
-def _id_rank(rows: ShardRows, order: Int64Array) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     # UTF-8 bytes sort as their code points do.
-    ids = _ids(rows, order)
     rank = np.empty(len(ids), np.uint32)
     rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
     return rank

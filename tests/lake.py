@@ -21,7 +21,8 @@ from functions.router.versions import Versions
 from functions.shard_search.service import ShardCache, ShardSearch
 from shardlake.catalog.base import BuildRow, BuildState, Catalog, CollectionRow, SegmentRow, ShardRow
 from shardlake.contracts.collection import body_of_schema
-from shardlake.contracts.shard import LeafAnswer, LeafSearch, LeafStats, ShardRef, decode_request, encode_reply
+from shardlake.contracts.shard import LeafAnswer, LeafStats, ShardRef
+from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Clock, Deadline
 from shardlake.engine.shard import OpenShard
 from shardlake.format import locations
@@ -31,6 +32,7 @@ from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
 from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore
 from shardlake.types import AttributeSpec, AttributeType, CollectionSchema, IndexSpec, IndexType, Metric, SpaceSpec
+from tests.leaf_searches import leaf_search
 from tests.small_world import Answer, recorded
 
 faiss.omp_set_num_threads(1)  # the suite shares its cores
@@ -169,7 +171,7 @@ class Lake:
 
     def leaf_search(self, **search: Any) -> list[LeafAnswer]:
         """Runs one search in every shard, in process."""
-        asked = LeafSearch(**{"space": "v", "query": None, "k": 10, **search})
+        asked = leaf_search(**{"space": "v", **search})
         return [self.opened(number).search(asked) for number in range(len(self.shards))]
 
     def leaf(self, payload: bytes) -> bytes:

@@ -21,6 +21,7 @@ from shardlake.format.container import ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter
 from shardlake.query.columns import build_column
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
+from tests.leaf_searches import leaf_search
 
 Array = npt.NDArray[Any]
 Tamper = Callable[[str, Array], Array]
@@ -148,11 +149,11 @@ def searches(filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[LeafSea
     """Returns searches that together read every byte which any search reads."""
     coded, flat = _rows(6, 1, CODED)[0], _rows(7, 1, FLAT)[0]
     return [
-        LeafSearch(space="coded", query=coded, k=4, lists=(1, 0), candidates=8, vectors=True),
-        LeafSearch(space="coded", query=coded, k=ROWS, exact=True),
-        LeafSearch(space="flat", query=flat, k=3, vectors=True),
-        *(LeafSearch(space="coded", query=coded, k=3, filter=node) for node in filters),
-        LeafSearch(space=None, query=None, k=ROWS, filter=["not", FILTERS[0]]),
+        leaf_search(space="coded", query=coded, k=4, lists=(1, 0), candidates=8, vectors=True),
+        leaf_search(space="coded", query=coded, k=ROWS, exact=True),
+        leaf_search(space="flat", query=flat, k=3, vectors=True),
+        *(leaf_search(space="coded", query=coded, k=3, filter=node) for node in filters),
+        leaf_search(k=ROWS, filter=["not", FILTERS[0]]),
     ]
 
 
@@ -169,7 +170,7 @@ def plain(answer: LeafAnswer) -> list[Any]:
             hit.id,
             round(hit.score, 5),
             hit.payload.decode("utf-8", "replace"),
-            None if hit.vector is None else np.round(hit.vector, 5).tolist(),
+            None if not hit.vectors else next(np.round(vector, 5).tolist() for vector in hit.vectors.values()),
         ]
         for hit in answer.hits
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from functions.router.fanout import Told
 from functions.router.plan import Plan
 from functions.router.request import Asked
-from shardlake.contracts.shard import decode_vector
+from shardlake.contracts.shard_wire import decode_vector
 from shardlake.core.topk import Scored, merge_best, merge_by_id
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError, Unavailable
 from shardlake.query import laws
@@ -100,7 +100,7 @@ def _merged(asked: Asked, answers: list[dict[str, Any]]) -> list[Scored[Any]]:
 
 
 def _hit(asked: Asked, entry: Scored[Any]) -> dict[str, Any]:
-    score, hit_id, (_, _, payload, vector) = entry
+    score, hit_id, (_, _, payload, vectors, _, _) = entry
     include = asked.request.include
     hit: dict[str, Any] = {"id": hit_id, "score": _shown(score) if asked.space else None}
     if asked.space is not None and "scores" in include:
@@ -109,8 +109,8 @@ def _hit(asked: Asked, entry: Scored[Any]) -> dict[str, Any]:
         hit["attributes"] = payload["attributes"]
         if "media" in payload:
             hit["media"] = payload["media"]
-    if "vectors" in include and vector is not None and asked.space is not None:
-        hit["vectors"] = {asked.space.name: decode_vector(vector).tolist()}
+    if "vectors" in include and vectors:
+        hit["vectors"] = {space: decode_vector(vector).tolist() for space, vector in vectors.items()}
     return hit
 
 

@@ -10,7 +10,8 @@ import orjson
 
 from functions.router.plan import Plan
 from shardlake.catalog.base import ShardRow
-from shardlake.contracts.shard import LeafRequest, ShardRef, encode_request, is_answer
+from shardlake.contracts.shard import LeafRequest, ShardRef
+from shardlake.contracts.shard_wire import encode_request, is_answer
 from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, FormatError, ShardlakeError, Unavailable, from_body
 from shardlake.rpc.base import Invoker

@@ -11,7 +11,7 @@ import numpy as np
 from functions.router.request import Asked
 from functions.router.versions import Version, Versions
 from shardlake.catalog.base import ShardRow
-from shardlake.contracts.shard import LeafSearch
+from shardlake.contracts.shard import LeafSearch, VectorSource
 from shardlake.core.calibration import ScanPlan, choose
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
@@ -39,9 +39,7 @@ class Plan:
 
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan."""
-        shards = {
-            f"{shard:05d}": None if leaf.lists is None else len(leaf.lists) for shard, leaf in self.leaves.items()
-        }
+        shards = {f"{shard:05d}": _lists_told(leaf) for shard, leaf in self.leaves.items()}
         body: dict[str, Any] = {"lists_probed_by_shard": shards, "shards_pruned": self.pruned}
         if self.space is not None and self.scan is not None:
             point = self.scan.point
@@ -147,17 +145,28 @@ def _leaves(
     return leaves
 
 
+def _lists_told(leaf: LeafSearch) -> int | None:
+    lists = leaf.vectors[0].lists if leaf.vectors else None
+    return None if lists is None else len(lists)
+
+
 def _leaf(asked: Asked, query: Float32Array | None, scan: ScanPlan | None, lists: list[int] | None) -> LeafSearch:
-    include = asked.request.include
+    request = asked.request
+    sources: tuple[VectorSource, ...] = ()
+    if asked.space is not None and query is not None and scan is not None:
+        source = VectorSource(
+            space=asked.space.name,
+            query=np.ascontiguousarray(query, np.float32),
+            lists=None if lists is None else tuple(lists),
+            nprobe=scan.nprobe,
+            candidates=scan.candidates,
+            exact=scan.exact,
+        )
+        sources = (source,)
     return LeafSearch(
-        space=asked.space.name if asked.space else None,
-        query=None if query is None else np.ascontiguousarray(query, np.float32),
-        k=asked.request.k,
-        lists=None if lists is None else tuple(lists),
-        nprobe=scan.nprobe if scan else 1,
-        candidates=scan.candidates if scan else 0,
-        exact=bool(scan and scan.exact),
+        vectors=sources,
+        k=request.k,
         filter=asked.filter,
-        attributes="attributes" in include,
-        vectors="vectors" in include,
+        attributes="attributes" in request.include,
+        include_vectors=(asked.space.name,) if asked.space is not None and "vectors" in request.include else (),
     )

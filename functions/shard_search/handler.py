@@ -11,7 +11,8 @@ import orjson
 
 from functions.shard_search.service import ShardCache, ShardSearch, bounded
 from shardlake import limits
-from shardlake.contracts.shard import LeafReply, decode_request, encode_reply
+from shardlake.contracts.shard import LeafReply
+from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.observability import Line, Observer
 from shardlake.settings import Settings

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafSearch, LeafStats, ShardRef
 from shardlake.deadline import Clock, Deadline
+from shardlake.engine.nearest import Found
 from shardlake.engine.shard import OpenShard, open_shard
 from shardlake.errors import ErrorKind, FormatError, InvalidInput, ShardlakeError
 from shardlake.limits import MAX_DIRECTORY_BYTES
@@ -74,18 +75,38 @@ class ShardSearch:
         """Answers every search of a request; one that fails carries its error and leaves the others alone."""
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
-        answers = tuple(self._answer(request.shard, search, deadline) for search in request.searches)
+        together = self._together(request, deadline) if len(request.searches) > 1 else {}
+        answers = tuple(
+            self._answer(request.shard, search, deadline, together.get(number))
+            for number, search in enumerate(request.searches)
+        )
         cold, self._cold = self._cold, False
         took_s = self._clock() - began_s
         gb_seconds = round(took_s * self._memory_gb, 9)
         return LeafReply(answers=answers, cold_start=cold, took_ms=took_s * 1000, gb_seconds=gb_seconds)
 
-    def _answer(self, ref: ShardRef, search: LeafSearch, deadline: Deadline) -> LeafAnswer:
+    def _together(self, request: LeafRequest, deadline: Deadline) -> dict[int, tuple[Found, LeafStats]]:
+        opening = LeafStats()
+        try:
+            opened = self._cache.open(request.shard, deadline, opening)
+            together = opened.scan_together(request.searches, deadline)
+        except ShardlakeError:
+            # One of them is wrong, or a read failed: each is then searched by itself and says what is wrong with it.
+            self._cache.forget(request.shard.key)
+            return {}
+        for _, stats in list(together.values())[:1]:
+            stats.object_reads += opening.object_reads
+            stats.bytes_read += opening.bytes_read
+        return together
+
+    def _answer(
+        self, ref: ShardRef, search: LeafSearch, deadline: Deadline, scanned: tuple[Found, LeafStats] | None
+    ) -> LeafAnswer:
         opening = LeafStats()
         try:
             deadline.check("search the shard")
             opened = self._cache.open(ref, deadline, opening)
-            answer = opened.search(search, deadline)
+            answer = opened.search(search, deadline, scanned)
         except FormatError as error:
             self._cache.forget(ref.key)
             return LeafAnswer(error=error)

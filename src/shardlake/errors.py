@@ -76,6 +76,11 @@ class ErrorKind(StrEnum):
     DEADLINE_EXCEEDED = "deadline-exceeded"
     LOCAL_CLOUD = "local-cloud"
     ENCODER_CHANGED = "encoder-changed"
+    INVALID_RANK = "invalid-rank"
+    INVALID_CURSOR = "invalid-cursor"
+    INVALID_FACET = "invalid-facet"
+    FACET_TOO_LARGE = "facet-too-large"
+    INVALID_MATCH = "invalid-match"
 
 
 class ShardlakeError(Exception):

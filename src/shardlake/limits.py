@@ -35,6 +35,22 @@ MAX_FILTER_DEPTH = 16
 MAX_FILTER_NODES = 1_024
 MAX_FILTER_VALUES = 10_000  # values of one $in or $nin
 
+MAX_RANK_CHARS = 2_048
+MAX_RANK_DEPTH = 32
+MAX_RANK_NODES = 256
+MAX_FACETS = 32
+MAX_FACET_VALUES = 10_000  # distinct values of one facet over all shards
+MAX_FACET_BINS = 1_000
+DEFAULT_FACET_LIMIT = 100
+DEFAULT_FACET_BINS = 10
+MAX_GROUP_SIZE = 100
+MAX_LIKE = 100  # ids of `like`, and of `unlike`
+MAX_CURSOR_CHARS = 8_192
+MAX_TERM_CHARS = 64  # of one word of a text attribute; what is longer is cut, when it is built and when it is searched
+MAX_TOKENS_PER_TEXT = 32_768  # words of one text attribute of one item that `match` finds: the first ones
+MAX_MATCH_CHARS = 4_096  # of one text of `match`
+MAX_MATCH_TERMS = 128  # words of all texts of one `match`, those of phrases as often as they stand there
+
 MAX_TEXT_CHARS = 32_768  # one text to encode
 MAX_IMAGE_BYTES = 4 * MIB
 MAX_IMAGE_PIXELS = 40_000_000

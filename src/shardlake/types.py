@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
+Float64Array: TypeAlias = npt.NDArray[np.float64]
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
@@ -47,6 +48,17 @@ class AttributeType(StrEnum):
     TEXT = "text"
 
 
+NO_LANGUAGE = "none"
+DEFAULT_LANGUAGE = "english"
+LANGUAGES = (
+    NO_LANGUAGE, "arabic", "armenian", "basque", "catalan", "czech", "danish", "dutch", "english", "esperanto",
+    "estonian", "finnish", "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian",
+    "lithuanian", "nepali", "norwegian", "persian", "polish", "portuguese", "romanian", "russian", "serbian", "sesotho",
+    "spanish", "swedish", "tamil", "turkish", "yiddish",
+)  # fmt: skip
+"""What a text attribute's words are stemmed by: the languages that Snowball 3.1 has, and none."""
+
+
 class Modality(StrEnum):
     """What an encoder can read."""
 
@@ -76,11 +88,12 @@ class SpaceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributeSpec:
-    """One declared attribute."""
+    """One declared attribute. `language` says how a text is analysed for `match`; other types have no use for it."""
 
     name: str
     type: AttributeType
     multi: bool = False
+    language: str = DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ def nearest(query: Any, k: int, among: Any = None) -> list[str]:
 
 def rows_of(lake: Lake, shard: int) -> list[int]:
     """Returns the numbers of the items of a shard."""
-    found = lake.opened(shard).search(LeafSearch(space=None, query=None, k=10 * ROWS))
+    found = lake.opened(shard).search(LeafSearch(k=10 * ROWS))
     return sorted(int(hit.id) for hit in found.hits)
 
 

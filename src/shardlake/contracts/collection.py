@@ -17,7 +17,17 @@ from shardlake import limits
 from shardlake.contracts.common import ATTRIBUTE_PATTERN, Name, StrictModel, parse_object, refuse_duplicates, validated
 from shardlake.contracts.encode import EncoderInfo
 from shardlake.errors import ErrorKind, FormatError, InvalidInput, NotImplementedYet
-from shardlake.types import AttributeSpec, AttributeType, CollectionSchema, IndexSpec, IndexType, Metric, SpaceSpec
+from shardlake.types import (
+    DEFAULT_LANGUAGE,
+    LANGUAGES,
+    AttributeSpec,
+    AttributeType,
+    CollectionSchema,
+    IndexSpec,
+    IndexType,
+    Metric,
+    SpaceSpec,
+)
 
 SERVED_INDEX_TYPES = frozenset({IndexType.IVF_PQ, IndexType.FLAT})
 RESERVED_SPACE_NAMES = frozenset({"match"})
@@ -44,10 +54,11 @@ class SpaceModel(StrictModel):
 
 
 class AttributeModel(StrictModel):
-    """One declared attribute. Only a keyword may have several values."""
+    """One declared attribute. Only a keyword may have several values, only a text a language (english by default)."""
 
     type: Annotated[AttributeType, Field(strict=False)]
     multi: bool = False
+    language: str | None = None
 
 
 class ShardingModel(StrictModel):
@@ -112,13 +123,14 @@ def schema_of(model: CollectionModel, encoders: Mapping[str, EncoderInfo]) -> Co
         for name, space in model.spaces.items()
     )
     attributes = tuple(
-        AttributeSpec(name=name, type=spec.type, multi=spec.multi) for name, spec in sorted(model.attributes.items())
+        AttributeSpec(name=name, type=spec.type, multi=spec.multi, language=spec.language or DEFAULT_LANGUAGE)
+        for name, spec in sorted(model.attributes.items())
     )
     return CollectionSchema(spaces=spaces, attributes=attributes, target_rows=model.sharding.target_rows)
 
 
 def body_of_schema(schema: CollectionSchema) -> str:
-    """Returns the canonical JSON of a schema: every default written out, attributes in order of their names."""
+    """Returns the canonical JSON of a schema: defaults of spaces written out, attributes in order of their names."""
     body = {
         "spaces": {space.name: _space_body(space) for space in schema.spaces},
         "attributes": {spec.name: _attribute_body(spec) for spec in sorted(schema.attributes, key=lambda a: a.name)},
@@ -138,7 +150,12 @@ def schema_of_body(body: str) -> CollectionSchema:
         return CollectionSchema(
             spaces=tuple(_space_spec(name, space) for name, space in raw["spaces"].items()),
             attributes=tuple(
-                AttributeSpec(name=name, type=AttributeType(spec["type"]), multi=spec.get("multi", False))
+                AttributeSpec(
+                    name=name,
+                    type=AttributeType(spec["type"]),
+                    multi=spec.get("multi", False),
+                    language=spec.get("language", DEFAULT_LANGUAGE),
+                )
                 for name, spec in raw["attributes"].items()
             ),
             target_rows=raw["sharding"]["target_rows"],
@@ -163,7 +180,10 @@ def _space_body(space: SpaceSpec) -> dict[str, object]:
 
 
 def _attribute_body(spec: AttributeSpec) -> dict[str, object]:
-    return {"type": spec.type, "multi": True} if spec.multi else {"type": spec.type}
+    # Defaults are left out: so they were when there was nothing else, and the same body must stay the same.
+    multi = {"multi": True} if spec.multi else {}
+    language = {"language": spec.language} if spec.language != DEFAULT_LANGUAGE else {}
+    return {"type": spec.type, **multi, **language}
 
 
 def _dimension(name: str, space: SpaceModel, encoders: Mapping[str, EncoderInfo]) -> int:
@@ -193,6 +213,10 @@ def _check_consistent(model: CollectionModel) -> None:
     for name, spec in model.attributes.items():
         if spec.multi and spec.type is not AttributeType.KEYWORD:
             raise _invalid(f"attributes.{name}.multi", "only a keyword has several values")
+        if spec.language is not None and spec.type is not AttributeType.TEXT:
+            raise _invalid(f"attributes.{name}.language", "only a text has a language")
+        if spec.language not in {None, *LANGUAGES}:
+            raise _invalid(f"attributes.{name}.language", f"must be one of {', '.join(LANGUAGES)}")
     named = {
         "sharding.attribute": model.sharding.attribute,
         "access.attribute": model.access and model.access.attribute,

@@ -1,21 +1,18 @@
 """What the router says to shard_search and hears back: one request a shard, one search or many in it.
 
 The leaf is told everything it needs, byte offsets included, and asks no catalog. Failures of single searches are data.
-JSON over the Lambda API; vectors travel as base64 of little-endian float32.
+How these travel is `shard_wire`.
 """
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, b64encode
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple, TypeGuard
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
-import orjson
+from shardlake.errors import ShardlakeError
+from shardlake.types import Float32Array, Json
 
-from shardlake.errors import ErrorKind, InvalidInput, ShardlakeError
-from shardlake.types import Float32Array
+Fusion = Literal["mean", "weighted", "max", "rrf"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,28 +26,89 @@ class ShardRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeafSearch:
-    """One search of one shard.
+class VectorSource:
+    """One space, to be searched by one vector.
 
     Attributes:
-        query: (dimension,) float32, prepared for the metric; None looks for what passes the filter, by id.
+        query: (dimension,) float32, prepared for the metric.
         lists: the lists to probe, numbered within the shard, nearest first; None when the shard shall choose.
-        nprobe: how many lists an unfiltered search of all shards probes; under a filter the shard widens it.
+        nprobe: how many lists an unfiltered search of all shards probes.
         candidates: how many rows the scan hands to the refinement.
         exact: score every row that passes, from full-precision vectors.
-        filter: the filter in wire form (`shardlake.query.filter`).
+        widening: (selectivity, lists) pairs, thinner filters first: under a filter that lets this share of the rows
+            through, how many of the lists that have any of them must be probed to keep the promised recall.
+        weight: in the fusion with other sources.
     """
 
-    space: str | None
-    query: Float32Array | None
-    k: int
+    space: str
+    query: Float32Array
     lists: tuple[int, ...] | None = None
     nprobe: int = 1
     candidates: int = 100
     exact: bool = False
+    widening: tuple[tuple[float, int], ...] = ()
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchClause:
+    """What of `match` is looked for in one text attribute, analysed.
+
+    Attributes:
+        terms: distinct, those of the phrases too.
+        phrases: terms that must follow one another.
+        docs: texts of the collection with at least one word. mean_length: their words, on average.
+        df: by term, how many of the texts have it: of the whole collection, so that scores do not depend on sharding.
+    """
+
+    attribute: str
+    terms: tuple[str, ...]
+    phrases: tuple[tuple[str, ...], ...]
+    docs: int
+    mean_length: float
+    df: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchSource:
+    """A whole `match`. No row can score more than `bound`, which is positive; without clauses nothing matches."""
+
+    clauses: tuple[MatchClause, ...]
+    weight: float = 1.0
+    bound: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafSearch:
+    """One search of one shard.
+
+    Without vectors and match it finds what passes the filter, by id; with `ids` it looks those items up.
+
+    Attributes:
+        vectors: spaces to search; several are fused.
+        match: full text; alone, or fused with the vectors.
+        fusion: how the sources' scores become one. For `rrf` the router ranks: each source's own k best come back.
+        filter: in wire form (`shardlake.query.filter`).
+        after: (score, id) of the last hit of the page before: only hits behind it are wanted. By id, the score is 0.
+        rank: an expression in wire form (`shardlake.query.rank`) that replaces the score.
+        group_by: attribute, and how many hits of each of its values; k counts groups then.
+        facets: what to count over all that match, in wire form (`shardlake.query.facets`).
+        attributes: whether hits carry their stored item.
+        include_vectors: the spaces whose vectors hits carry.
+    """
+
+    vectors: tuple[VectorSource, ...] = ()
+    match: MatchSource | None = None
+    fusion: Fusion = "mean"
+    k: int = 10
     filter: list[Any] | None = None
+    after: tuple[float, str] | None = None
+    rank: list[Any] | None = None
+    group_by: tuple[str, int] | None = None
+    facets: tuple[list[Any], ...] = ()
     attributes: bool = True
-    vectors: bool = False
+    include_vectors: tuple[str, ...] = ()
+    ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,33 +122,47 @@ class LeafRequest:
 
 @dataclass(slots=True, kw_only=True)
 class LeafStats:
-    """Counters of one search of one shard. Merge rule: sum."""
+    """Counters of one search of one shard. Merge rule: sum.
+
+    `rows_saved` were not scored, since fusion was certain without them; `object_reads` and `bytes_read` went to the
+    store, `cache_reads` and `cache_bytes` to the container's own disk.
+    """
 
     lists_probed: int = 0
     codes_scanned: int = 0
     rows_refined: int = 0
     rows_passing: int = 0
+    rows_saved: int = 0
     object_reads: int = 0
     bytes_read: int = 0
+    cache_reads: int = 0
+    cache_bytes: int = 0
 
 
 class LeafHit(NamedTuple):
     """One hit; a tuple, since a search makes many.
 
-    `payload` is the stored item's JSON, unparsed; empty when attributes were not asked for.
+    `payload` is the stored item's JSON, unparsed; empty when attributes were not asked for. `scores` are those of the
+    sources, vectors first, then match; None where the item has nothing there; empty when there is but one source.
     """
 
     id: str
     score: float
     payload: bytes = b""
-    vector: Float32Array | None = None
+    vectors: dict[str, Float32Array] | None = None
+    scores: tuple[float | None, ...] = ()
+    group: Json = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafAnswer:
-    """The best hits of one search in one shard, best first, ties by id; or why there are none."""
+    """The best hits of one search in one shard, best first, ties by id; or why there are none.
+
+    `facets` are partial counts, one for each that was asked (`shardlake.query.facets` merges them).
+    """
 
     hits: tuple[LeafHit, ...] = ()
+    facets: tuple[Any, ...] = ()
     stats: LeafStats = field(default_factory=LeafStats)
     strategy: str = ""
     error: ShardlakeError | None = None
@@ -104,101 +176,3 @@ class LeafReply:
     cold_start: bool = False
     took_ms: float = 0.0
     gb_seconds: float = 0.0
-
-
-def encode_vector(vector: Float32Array) -> str:
-    """Returns base64 of the little-endian float32 bytes."""
-    return b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode()
-
-
-def decode_vector(text: str) -> Float32Array:
-    """Returns the (n,) float32 vector, a copy. Raises InvalidInput (invalid-vector)."""
-    try:
-        return np.frombuffer(b64decode(text, validate=True), "<f4").astype(np.float32)
-    except (binascii.Error, ValueError) as exc:
-        raise InvalidInput("a vector is not base64 of float32", kind=ErrorKind.INVALID_VECTOR) from exc
-
-
-def encode_request(request: LeafRequest) -> bytes:
-    """Returns the wire form of a request."""
-    searches = [
-        {
-            "space": search.space,
-            "query": None if search.query is None else encode_vector(search.query),
-            "k": search.k,
-            "lists": search.lists,
-            "nprobe": search.nprobe,
-            "candidates": search.candidates,
-            "exact": search.exact,
-            "filter": search.filter,
-            "attributes": search.attributes,
-            "vectors": search.vectors,
-        }
-        for search in request.searches
-    ]
-    return orjson.dumps({"shard": asdict(request.shard), "searches": searches, "timeout_ms": request.timeout_ms})
-
-
-def decode_request(event: dict[str, Any]) -> LeafRequest:
-    """Returns the request in a Lambda event. Raises InvalidInput when it is not one."""
-    try:
-        return LeafRequest(
-            shard=ShardRef(**event["shard"]),
-            searches=tuple(_decode_search(search) for search in event["searches"]),
-            timeout_ms=float(event["timeout_ms"]),
-        )
-    except (KeyError, TypeError, AttributeError) as exc:
-        raise InvalidInput("the event is not a shard request") from exc
-
-
-def _decode_search(raw: dict[str, Any]) -> LeafSearch:
-    query, lists = raw["query"], raw["lists"]
-    return LeafSearch(
-        **{
-            **raw,
-            "query": None if query is None else decode_vector(query),
-            "lists": None if lists is None else tuple(lists),
-        }
-    )
-
-
-def encode_reply(reply: LeafReply) -> bytes:
-    """Returns the wire form of a reply. Stored items are embedded as they are, not parsed."""
-    return orjson.dumps(
-        {
-            "answers": [_answer_body(answer) for answer in reply.answers],
-            "cold_start": reply.cold_start,
-            "took_ms": round(reply.took_ms, 3),
-            "gb_seconds": reply.gb_seconds,
-        }
-    )
-
-
-def _answer_body(answer: LeafAnswer) -> dict[str, Any]:
-    if answer.error is not None:
-        error = answer.error
-        return {"error": {"kind": error.kind, "message": error.message, "retryable": error.retryable}}
-    return {"hits": [_hit_body(hit) for hit in answer.hits], "stats": asdict(answer.stats), "strategy": answer.strategy}
-
-
-def _hit_body(hit: LeafHit) -> list[Any]:
-    payload = orjson.Fragment(hit.payload) if hit.payload else None
-    return [hit.id, hit.score, payload, None if hit.vector is None else encode_vector(hit.vector)]
-
-
-def is_answer(raw: object) -> TypeGuard[dict[str, Any]]:
-    """Returns whether a parsed answer has the wire form of `encode_reply`, an error's excepted."""
-    if not isinstance(raw, dict) or not isinstance(raw.get("strategy"), str):
-        return False
-    hits, stats = raw.get("hits"), raw.get("stats")
-    has_stats = isinstance(stats, dict) and all(isinstance(stats.get(spec.name), int) for spec in fields(LeafStats))
-    return has_stats and isinstance(hits, list) and all(map(_is_hit, hits))
-
-
-def _is_hit(raw: object) -> bool:
-    if not isinstance(raw, list) or len(raw) != len(LeafHit._fields):
-        return False
-    hit_id, score, payload, vector = raw
-    is_scored = isinstance(hit_id, str) and isinstance(score, float | int)
-    has_payload = payload is None or (isinstance(payload, dict) and "attributes" in payload)
-    return is_scored and has_payload and isinstance(vector, str | None)

@@ -13,7 +13,7 @@ import numpy as np
 
 from shardlake.core.fast_scan import BLOCK_ROWS
 from shardlake.core.vectors import SUBVECTOR
-from shardlake.types import BoolArray, ByteArray, Float32Array, Int64Array, Metric
+from shardlake.types import ByteArray, Float32Array, Int64Array, Metric
 
 BITS = 4
 
@@ -141,7 +141,6 @@ class IvfPq:
         self._scores_at, self._rows_at = faiss.swig_ptr(self._scores), faiss.swig_ptr(self._rows)
 
 
-def selector(passing: BoolArray) -> tuple[faiss.IDSelector, ByteArray]:
-    """Returns faiss's selector of the rows that pass, and the bitmap that must outlive it."""
-    bitmap = np.packbits(passing, bitorder="little")
-    return faiss.IDSelectorBitmap(bitmap), bitmap
+def selector(bitmap: ByteArray) -> faiss.IDSelector:
+    """Returns faiss's selector of the rows whose bits are set, little bit first. The bitmap must outlive it."""
+    return faiss.IDSelectorBitmap(bitmap)

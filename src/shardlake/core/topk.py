@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from shardlake.types import Float32Array, Int64Array
+from shardlake.types import Int64Array
 
 T = TypeVar("T")
 Scored = tuple[float, str, T]
@@ -19,11 +20,11 @@ Scored = tuple[float, str, T]
 _SORT_AT_MOST = 1_024  # scores that are sorted whole sooner than they are partitioned
 
 
-def best_rows(scores: Float32Array, k: int) -> Int64Array:
+def best_rows(scores: npt.NDArray[np.floating[Any]], k: int) -> Int64Array:
     """Returns positions of the k best scores and of all that tie with the last of them, best first.
 
     Args:
-        scores: (n,) float32, no NaN.
+        scores: (n,) of any float type, no NaN.
         k: at least 1.
     """
     if k < len(scores) > _SORT_AT_MOST:

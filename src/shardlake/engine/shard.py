@@ -1,29 +1,33 @@
-"""An opened shard and how one search of it runs: filter, choose, load, scan, refine, top k, items."""
+"""An opened shard and how one search of it runs: filter, search its sources, fuse, shape, top k, items."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
-from shardlake.core.vectors import score_exact
 from shardlake.deadline import Deadline
+from shardlake.engine.fusing import Candidates, Fusing
+from shardlake.engine.items import ShardItems
+from shardlake.engine.match import ShardTerms
+from shardlake.engine.nearest import Found, Nearest
 from shardlake.engine.reading import Reader, ReadRanges
-from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, Probe, RowLists, Scored, count_scan
+from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
+from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
-from shardlake.format.container import Extent, decode_block, expect, parse_tail
-from shardlake.format.shard import SHARD_KIND, ItemChunk, decode_items
-from shardlake.format.shard_header import ShardHeader, decode_row_lists, items_first_rows, read_header
+from shardlake.format.container import Extent, decode_block, parse_tail
+from shardlake.format.shard import SHARD_KIND
+from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
 from shardlake.query.columns import Column, evaluate
 from shardlake.query.filter import attributes_of
-from shardlake.types import BoolArray, IndexType, Int64Array
-
-FEW_ROWS = 4_096  # passing rows that are cheaper to score one by one than to find by scanning
-WIDENING = 4  # passing rows looked at for each candidate wanted, at least
+from shardlake.query.groups import Group
+from shardlake.query.rows import RowSet
+from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
 
 
 def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
@@ -32,8 +36,23 @@ def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
     return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
 
 
-def _by_score_then_id(hit: tuple[float, tuple[str, bytes], int]) -> tuple[float, str]:
-    return -hit[0], hit[1][0]
+_NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.float32), "")
+
+
+def _without_nan(scores: list[float]) -> tuple[float | None, ...]:
+    return tuple(None if score != score else score for score in scores)  # NaN alone differs from itself
+
+
+def _is_bare(search: LeafSearch) -> bool:
+    """Whether nothing but the score decides which hits there are, and nothing is counted."""
+    shaped = search.rank is not None or search.group_by is not None or search.after is not None
+    return not shaped and not search.facets
+
+
+def _is_plain(search: LeafSearch) -> bool:
+    """Whether a search is a scan of one space without a filter: many of them can be scanned together."""
+    is_scan = len(search.vectors) == 1 and not search.vectors[0].exact
+    return is_scan and search.filter is None and search.match is None and search.ids is None
 
 
 class OpenShard:
@@ -42,23 +61,22 @@ class OpenShard:
     def __init__(self, header: ShardHeader, read: ReadRanges) -> None:
         self.header = header
         self._read = read
-        self._spaces: dict[str, OpenSpace] = {}
+        self._nearest: dict[str, Nearest] = {}
         self._columns: dict[str, Column] = {}
         self._row_lists: dict[str, RowLists] = {}
-        self._first_rows = items_first_rows(header)
-        self._chunks: dict[int, ItemChunk] = {}
-        self._item_bytes = 0
+        self._items = ShardItems(header)
+        self._terms = ShardTerms(header)
         self._other_bytes = 0
 
     @property
     def resident_bytes(self) -> int:
         """What this shard holds in memory, near enough to bound a cache by."""
-        return self._item_bytes + self._other_bytes + sum(space.lists.resident_bytes for space in self._spaces.values())
+        spaces = sum(nearest.space.lists.resident_bytes for nearest in self._nearest.values())
+        return self._items.resident_bytes + self._terms.resident_bytes + self._other_bytes + spaces
 
     def forget_items(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
-        self._chunks.clear()
-        self._item_bytes = 0
+        self._items.forget()
 
     def reader(self, stats: LeafStats, deadline: Deadline | None = None) -> Reader:
         """Returns a reader of this shard that counts into `stats`."""
@@ -66,44 +84,150 @@ class OpenShard:
 
     def space(self, name: str) -> OpenSpace:
         """Returns a space of the shard or raises NotFound."""
-        found = self._spaces.get(name)
+        return self.nearest(name).space
+
+    def nearest(self, name: str) -> Nearest:
+        """Returns the searches of a space of the shard or raises NotFound."""
+        found = self._nearest.get(name)
         if found is None:
             spec = self.header.spaces.get(name)
             if spec is None:
                 raise NotFound(f"the shard has no space {name}", kind=ErrorKind.UNKNOWN_SPACE)
-            found = (FlatSpace if spec.index is IndexType.FLAT else IvfPqSpace)(self.header, spec)
-            self._spaces[name] = found
+            opened = (FlatSpace if spec.index is IndexType.FLAT else IvfPqSpace)(self.header, spec)
+            found = Nearest(opened, lambda reader: self._lists_of(name, reader))
+            self._nearest[name] = found
         return found
 
-    def search(self, search: LeafSearch, deadline: Deadline | None = None) -> LeafAnswer:
+    def scan_together(
+        self, searches: Sequence[LeafSearch], deadline: Deadline | None = None
+    ) -> dict[int, tuple[Found, LeafStats]]:
+        """Returns, by number, what searches of one kind find by one scan of all: to be given to `search`.
+
+        Searches that are not scanned, or of which there is but one of a kind, are left out. Raises as `search`.
+        """
+        kinds: dict[tuple[object, ...], list[int]] = {}
+        for number, search in enumerate(searches):
+            if _is_plain(search) and self._is_scanned(search.vectors[0].space):
+                source = search.vectors[0]
+                lists = None if source.lists is None else len(source.lists)
+                kinds.setdefault((source.space, search.k, source.nprobe, source.candidates, lists), []).append(number)
+        scanned: dict[int, tuple[Found, LeafStats]] = {}
+        for numbers in kinds.values():
+            if len(numbers) > 1:
+                sources, stats = [searches[number].vectors[0] for number in numbers], [LeafStats() for _ in numbers]
+                nearest = self.nearest(sources[0].space)
+                found = nearest.scan_together(sources, searches[numbers[0]].k, self.reader(stats[0], deadline), stats)
+                scanned.update(zip(numbers, zip(found, stats, strict=True), strict=True))
+        return scanned
+
+    def _is_scanned(self, space: str) -> bool:
+        spec = self.header.spaces.get(space)
+        return spec is not None and spec.index is IndexType.IVF_PQ
+
+    def search(
+        self,
+        search: LeafSearch,
+        deadline: Deadline | None = None,
+        scanned: tuple[Found, LeafStats] | None = None,
+    ) -> LeafAnswer:
         """Runs one search.
+
+        Args:
+            search: what is asked.
+            deadline: of the reads.
+            scanned: what `scan_together` found for it.
 
         Raises:
             FormatError: when bytes read contradict the format. DeadlineExceeded: when no time is left.
             Whatever the reads raise.
         """
-        stats = LeafStats()
+        already, stats = scanned or (None, LeafStats())
         reader = self.reader(stats, deadline)
+        if search.ids is not None:
+            rows = np.asarray(self._items.find(search.ids, reader), np.int64)
+            return LeafAnswer(
+                hits=self._hits(search, rows, np.zeros(len(rows)), reader), stats=stats, strategy="lookup"
+            )
         passing = self._passing(search, reader)
         if passing is not None:
-            stats.rows_passing = int(np.count_nonzero(passing))
-            if not stats.rows_passing:
-                return LeafAnswer(stats=stats, strategy="none-pass")
-        if search.query is None:
-            return self._by_id(search, passing, reader, stats)
-        strategy, (rows, scores) = self._scored(search, passing, reader, stats)
-        hits = self._hits(search, rows, scores, reader)
-        return LeafAnswer(hits=hits, stats=stats, strategy=strategy)
+            stats.rows_passing = passing.count
+            if not passing.count:
+                # The facets of nothing are counted as well: they say which values there are none of.
+                return self._answer(search, _NOTHING, "none-pass", passing.rows, reader, stats)
+        if len(search.vectors) + (search.match is not None) > 1:
+            fusing = Fusing(search, [self.nearest(s.space) for s in search.vectors], self._terms, reader, stats)
+            found = fusing.candidates(passing, self._items.order(reader))
+            return self._answer(search, found, "fused", self._all_of(passing), reader, stats)
+        if search.match is not None:
+            rows, scores = self._terms.search(search.match, reader, passing)
+            return self._answer(search, Found(rows, scores, "match"), "match", rows, reader, stats)
+        if not search.vectors:
+            return self._without_sources(search, passing, reader, stats)
+        (source,) = search.vectors
+        near = already or self.nearest(source.space).search(source, search.k, passing, reader, stats)
+        return self._answer(search, near, near.strategy, passing, reader, stats)
+
+    def _without_sources(
+        self, search: LeafSearch, passing: RowSet | None, reader: Reader, stats: LeafStats
+    ) -> LeafAnswer:
+        rows = self._all_of(passing)
+        if search.rank is not None or search.group_by is not None:
+            return self._answer(search, Found(rows, np.zeros(len(rows), np.float32), ""), "all", rows, reader, stats)
+        after = None if search.after is None else search.after[1]
+        first = np.asarray(self._items.in_order(rows, after, search.k, reader), np.int64)
+        return LeafAnswer(
+            hits=self._hits(search, first, np.zeros(len(first)), reader),
+            facets=facet_parts(search.facets, self._columns_of(search, reader), rows) if search.facets else (),
+            stats=stats,
+            strategy="by-id",
+        )
+
+    def _answer(  # noqa: PLR0917  # private: the end of every way
+        self,
+        search: LeafSearch,
+        found: Found | Candidates,
+        strategy: str,
+        counted: Int64Array | RowSet | None,
+        reader: Reader,
+        stats: LeafStats,
+    ) -> LeafAnswer:
+        """Returns the answer: shaped, and with the facets of the rows `counted`."""
+        if _is_bare(search) and isinstance(found, Found):
+            rows, scores = self._best(found.rows, found.scores, search.k, reader)
+            return LeafAnswer(hits=self._hits(search, rows, scores, reader), stats=stats, strategy=strategy)
+        columns = self._columns_of(search, reader)
+        order = self._items.order(reader)
+        if search.fusion == "rrf" and isinstance(found, Candidates):  # the router ranks
+            shaped = Shaped(rows=found.rows, scores=found.scores, positions=np.arange(len(found.rows)))
+        else:
+            shaped = shape(search, found.rows, found.scores, columns, order)
+        table = found.table[:, shaped.positions] if isinstance(found, Candidates) else None
+        rows = counted if isinstance(counted, np.ndarray) else self._all_of(counted)
+        return LeafAnswer(
+            hits=self._hits(search, shaped.rows, shaped.scores, reader, table=table, groups=shaped.groups),
+            facets=facet_parts(search.facets, columns, rows) if search.facets else (),
+            stats=stats,
+            strategy=strategy,
+        )
 
     # Which rows pass ------------------------------------------------------------------------------
 
-    def _passing(self, search: LeafSearch, reader: Reader) -> BoolArray | None:
+    def _passing(self, search: LeafSearch, reader: Reader) -> RowSet | None:
         if search.filter is None:
             return None
         names = attributes_of(search.filter)
         for name in names - self._columns.keys():
             self._columns[name] = self._column(name, reader)
-        return evaluate(search.filter, self._columns, self.header.rows)
+        return RowSet(evaluate(search.filter, self._columns, self.header.rows))
+
+    def _all_of(self, passing: RowSet | None) -> Int64Array:
+        return np.arange(self.header.rows) if passing is None else passing.rows
+
+    def _columns_of(self, search: LeafSearch, reader: Reader) -> dict[str, Column]:
+        names = columns_of(search)
+        for name in names - self._columns.keys():
+            self._columns[name] = self._column(name, reader)
+        return {name: self._columns[name] for name in names}
 
     def _column(self, name: str, reader: Reader) -> Column:
         if name not in self.header.attributes:
@@ -128,153 +252,55 @@ class OpenShard:
             self._other_bytes += 12 * self.header.rows
         return self._row_lists[space]
 
-    # Which rows are nearest -----------------------------------------------------------------------
-
-    def _scored(
-        self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats
-    ) -> tuple[str, Scored]:
-        assert search.space is not None
-        space = self.space(search.space)
-        is_flat = space.lists.space.index is IndexType.FLAT
-        if search.exact and not is_flat:
-            return "exact", self._exact(search, space, passing, reader, stats)
-        if is_flat or (passing is not None and stats.rows_passing <= FEW_ROWS):
-            return "rows", self._by_rows(search, space, passing, reader, stats)
-        return "scan", self._by_scan(search, space, passing, reader, stats)
-
-    def _by_scan(
-        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
-    ) -> Scored:
-        assert search.query is not None
-        probe = self._lists_to_probe(search, space, passing, reader)
-        if not len(probe.lists):
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        wanted = max(search.candidates, search.k)
-        rows = space.scan(search.query, probe, wanted, passing, reader)
-        if len(rows) < wanted:
-            rows = self._with_the_dropped(rows, space, probe, wanted, passing, reader)
-        count_scan(stats, space.lists, probe.lists)
-        stats.rows_refined += len(rows)
-        reader.check("refine")
-        return rows, space.score_rows(search.query, rows)
-
-    def _with_the_dropped(  # noqa: PLR0917  # private: one caller
-        self, rows: Int64Array, space: OpenSpace, probe: Probe, wanted: int, passing: BoolArray | None, reader: Reader
-    ) -> Int64Array:
-        """Returns the rows found, or all that could be where some are missing.
-
-        Fast scan rounds scores to 16 bits and keeps what is better than the worst of them, so rows that come out as the
-        very worst (of a far list whose rows are all alike) are never returned, though nothing better fills their place.
-        """
-        if len(rows) >= min(wanted, int(space.lists.list_rows[probe.lists].sum())):
-            return rows
-        members = self._lists_of(space.lists.space.name, reader)
-        there = np.concatenate([members.rows(number) for number in probe.lists.tolist()])
-        there = there if passing is None else there[passing[there]]
-        return there if len(rows) < min(wanted, len(there)) else rows
-
-    def _lists_to_probe(self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader) -> Probe:
-        assert search.query is not None
-        if passing is None:
-            asked = (
-                space.lists.nearest(search.query, search.nprobe)
-                if search.lists is None
-                else space.lists.probe(search.query, np.asarray(search.lists, np.int64))
-            )
-            return space.lists.reaching(search.query, asked, search.k)
-        # The thinner the filter, the more lists: as many passing rows as an unfiltered probe would look at.
-        lists = self._lists_of(space.lists.space.name, reader)
-        counts = lists.passing_per_list(passing, space.lists.space.lists)
-        ranked = space.lists.rank_lists(search.query, space.lists.space.lists)
-        has_any = counts[ranked.lists] > 0
-        ranked = Probe(ranked.lists[has_any], ranked.scores[has_any])
-        wanted = max(search.nprobe * float(space.lists.list_rows.mean()), WIDENING * max(search.candidates, search.k))
-        enough = int(np.searchsorted(np.cumsum(counts[ranked.lists]), wanted)) + 1
-        return Probe(ranked.lists[:enough], ranked.scores[:enough])
-
-    def _by_rows(
-        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
-    ) -> Scored:
-        assert search.query is not None
-        rows, lists = self._lists_of(space.lists.space.name, reader).of(passing)
-        space.load(lists.tolist(), reader)
-        reader.check("score")
-        stats.lists_probed += len(lists)
-        stats.rows_refined += len(rows)
-        return rows, space.score_rows(search.query, rows)
-
-    def _exact(
-        self, search: LeafSearch, space: OpenSpace, passing: BoolArray | None, reader: Reader, stats: LeafStats
-    ) -> Scored:
-        assert search.query is not None
-        members = self._lists_of(space.lists.space.name, reader)
-        _, lists = members.of(passing)
-        best, best_scores = np.empty(0, np.int64), np.empty(0, np.float32)
-        for number, vectors in space.lists.exact(lists.tolist(), reader):
-            rows = members.rows(number)
-            keep = slice(None) if passing is None else passing[rows]
-            scores = score_exact(search.query, vectors[keep], space.lists.space.metric)
-            stats.rows_refined += len(scores)
-            all_rows, all_scores = np.concatenate([best, rows[keep]]), np.concatenate([best_scores, scores])
-            chosen = best_rows(all_scores, search.k)
-            best, best_scores = all_rows[chosen], all_scores[chosen]
-        stats.lists_probed += len(lists)
-        return best, best_scores
-
     # Which items those are ------------------------------------------------------------------------
 
-    def _hits(
-        self, search: LeafSearch, rows: Int64Array, scores: npt.NDArray[np.float32], reader: Reader
+    def _best(self, rows: Int64Array, scores: Float32Array, k: int, reader: Reader) -> tuple[Int64Array, Float32Array]:
+        """Returns the k best rows, best first, ties by id."""
+        if not len(rows):
+            return rows, scores
+        best = best_rows(scores, k)
+        kept = scores[best]
+        if (kept[1:] == kept[:-1]).any():  # only equal scores have an order to settle, and a place to fight for
+            ranks = self._items.ranks(reader)[rows[best]]
+            best = best[np.lexsort((ranks, -kept))][:k]
+        return rows[best], scores[best]
+
+    def _hits(  # private
+        self,
+        search: LeafSearch,
+        rows: Int64Array,
+        scores: npt.NDArray[np.floating[Any]],
+        reader: Reader,
+        *,
+        table: Float64Array | None = None,
+        groups: Sequence[Group] = (),
     ) -> tuple[LeafHit, ...]:
         if not len(rows):
             return ()
-        best = best_rows(scores, search.k)
-        numbers, kept = rows[best].tolist(), scores[best].tolist()
-        entries = self._items(numbers, reader)
-        if len(set(kept)) < len(kept):  # only equal scores have an order to settle, and a place to fight for
-            ranked = sorted(zip(kept, entries, numbers, strict=True), key=_by_score_then_id)[: search.k]
-            kept, entries, numbers = map(list, zip(*ranked, strict=True))
-        return self._as_hits(search, kept, entries, numbers, reader)
-
-    def _as_hits(
-        self, search: LeafSearch, scores: list[float], entries: list[tuple[str, bytes]], rows: list[int], reader: Reader
-    ) -> tuple[LeafHit, ...]:
-        if not entries:
-            return ()
-        ids, payloads = zip(*entries, strict=True)
+        numbers: list[int] = rows.tolist()
+        ids, payloads = zip(*self._items.entries(numbers, reader), strict=True)
         if not search.attributes:
             payloads = (b"",) * len(ids)
-        if not search.vectors or search.space is None:
-            return tuple(map(LeafHit, ids, scores, payloads))
-        vectors = self._vectors(search.space, rows, reader)
-        return tuple(map(LeafHit, ids, scores, payloads, [vectors.get(row) for row in rows]))
+        if not (search.include_vectors or table is not None or groups):
+            return tuple(map(LeafHit, ids, scores.tolist(), payloads))
+        vectors: Sequence[dict[str, Float32Array] | None] = [None] * len(ids)
+        if search.include_vectors:
+            vectors = self._vectors_of(search.include_vectors, numbers, reader)
+        parts = [()] * len(ids) if table is None else [_without_nan(column) for column in table.T.tolist()]
+        return tuple(map(LeafHit, ids, scores.tolist(), payloads, vectors, parts, groups or [None] * len(ids)))
 
-    def _by_id(self, search: LeafSearch, passing: BoolArray | None, reader: Reader, stats: LeafStats) -> LeafAnswer:
-        ranks = expect("id_rank", self._array("id_rank", reader), np.uint32, (self.header.rows,))
-        rows = np.arange(self.header.rows) if passing is None else np.flatnonzero(passing)
-        first = rows[np.argsort(ranks[rows], kind="stable")[: search.k]].tolist()
-        entries = self._items(first, reader)
-        hits = self._as_hits(search, [0.0] * len(first), entries, first, reader)
-        return LeafAnswer(hits=hits, stats=stats, strategy="by-id")
+    def _vectors_of(self, spaces: Sequence[str], rows: list[int], reader: Reader) -> list[dict[str, Float32Array]]:
+        vectors: list[dict[str, Float32Array]] = [{} for _ in rows]
+        for space in spaces:
+            found = self._vectors(space, rows, reader)
+            for carried, row in zip(vectors, rows, strict=True):
+                if row in found:
+                    carried[space] = found[row]
+        return vectors
 
-    def _items(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
-        numbers = [bisect_right(self._first_rows, row) - 1 for row in rows]
-        missing = set(numbers) - self._chunks.keys()
-        if missing:
-            self._load_chunks(sorted(missing), reader)
-        first_rows, chunks = self._first_rows, self._chunks
-        return [chunks[number].entry(row - first_rows[number]) for number, row in zip(numbers, rows, strict=True)]
-
-    def _load_chunks(self, numbers: list[int], reader: Reader) -> None:
-        extents = [self.header.item_extent(number) for number in numbers]
-        for number, extent, data in zip(numbers, extents, reader.extents(extents), strict=True):
-            count = self._first_rows[number + 1] - self._first_rows[number]
-            self._chunks[number] = decode_items(count, extent, data)
-            self._item_bytes += len(data)
-
-    def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, npt.NDArray[np.float32]]:
+    def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, Float32Array]:
         members = self._lists_of(space, reader)
-        found: dict[int, npt.NDArray[np.float32]] = {}
+        found: dict[int, Float32Array] = {}
         wanted = sorted({int(members.of_row[row]) for row in rows} - {-1})
         for number, vectors in self.space(space).lists.exact(wanted, reader):
             position = {int(row): i for i, row in enumerate(members.rows(number))}

@@ -11,11 +11,20 @@ import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.core.ivf_pq import Codebook, IvfPq, selector
-from shardlake.core.vectors import coarse_scores, nearest_lists, pad, padded_dimension, score_exact, score_quantized
+from shardlake.core.vectors import (
+    coarse_scores,
+    coarse_scores_many,
+    nearest_lists,
+    pad,
+    padded_dimension,
+    score_exact,
+    score_quantized,
+)
 from shardlake.engine.reading import Reader
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
 from shardlake.format.shard_header import ShardHeader
-from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
+from shardlake.query.rows import RowSet
+from shardlake.types import Float32Array, Int64Array, Metric
 
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
 NO_LIST = -1
@@ -57,6 +66,14 @@ class LoadedLists:
             return Probe(np.arange(len(scores)), scores)
         numbers = scores.argpartition(-count)[-count:]
         return Probe(numbers, scores[numbers])
+
+    def nearest_many(self, queries: Float32Array, count: int) -> list[Probe]:
+        """Returns the `count` nearest lists of each query (n, d), in any order."""
+        scores = coarse_scores_many(queries, self.centroids, self.space.metric)
+        if count >= scores.shape[1]:
+            return [Probe(np.arange(scores.shape[1]), row) for row in scores]
+        numbers = scores.argpartition(-count, axis=1)[:, -count:]
+        return [Probe(chosen, row[chosen]) for chosen, row in zip(numbers, scores, strict=True)]
 
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
         """Returns the lists of those numbers."""
@@ -116,7 +133,11 @@ class OpenSpace(Protocol):
     lists: LoadedLists
 
     def scan(  # noqa: D102  # documented where it is defined
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
+    ) -> Int64Array: ...
+
+    def scan_many(  # noqa: D102  # likewise
+        self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int
     ) -> Int64Array: ...
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array: ...  # noqa: D102
@@ -152,18 +173,31 @@ class IvfPqSpace:
             self.lists.keep(number, block.bytes)
 
     def scan(
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
         if not (self.lists.all_loaded or self.lists.loaded[probe.lists].all()):
             self.load(probe.lists.tolist(), reader)
         padded = pad(query[None], self._dimension)
         coarse = -probe.scores if self._book.metric is Metric.L2 else probe.scores
-        chosen, bitmap = (None, None) if passing is None else selector(passing)
+        chosen = None if passing is None else selector(passing.bitmap)
         rows = self._index.scan(padded, probe.lists[None], coarse[None], candidates, chosen)[0]
-        del bitmap  # faiss read it until here
         found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
         return found
+
+    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+        """Scans loaded lists for many queries at once.
+
+        Args:
+            queries: (n, d). lists: (n, p), -1 for none. coarse: (n, p) scores of their centroids.
+            candidates: rows to return for each.
+
+        Returns:
+            (n, candidates) row numbers, -1 where there are fewer.
+        """
+        signed = -coarse if self._book.metric is Metric.L2 else coarse
+        padded = np.ascontiguousarray(pad(queries, self._dimension))
+        return self._index.scan(padded, np.ascontiguousarray(lists), np.ascontiguousarray(signed), candidates)
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) scores of loaded rows by their refine rows."""
@@ -185,9 +219,13 @@ class FlatSpace:
             self.lists.keep(number, vectors.nbytes + rows[number].nbytes)
 
     def scan(
-        self, query: Float32Array, probe: Probe, candidates: int, passing: BoolArray | None, reader: Reader
+        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Never called: a flat space is searched by scoring rows."""
+        raise AssertionError("a flat space has no codes to scan")
+
+    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+        """Never called, as `scan`."""
         raise AssertionError("a flat space has no codes to scan")
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
@@ -220,16 +258,10 @@ class RowLists:
         """Returns the rows of a list, ascending: the order of its blocks."""
         return self._order[self._starts[number] : self._starts[number + 1]]
 
-    def of(self, passing: BoolArray | None) -> tuple[Int64Array, Int64Array]:
-        """Returns the rows that pass and have a vector, and the lists they are in, both ascending."""
-        listed = self.of_row >= 0
-        rows = np.flatnonzero(listed if passing is None else listed & passing)
+    def all_rows(self) -> tuple[Int64Array, Int64Array]:
+        """Returns the rows that have a vector, and the lists they are in, both ascending."""
+        rows = np.flatnonzero(self.of_row >= 0)
         return rows, np.unique(self.of_row[rows]).astype(np.int64)
-
-    def passing_per_list(self, passing: BoolArray, lists: int) -> Int64Array:
-        """Returns (lists,) int64: how many rows of each list pass."""
-        chosen = self.of_row[passing]
-        return np.bincount(chosen[chosen >= 0], minlength=lists)
 
 
 def count_scan(stats: LeafStats, lists: LoadedLists, probed: Int64Array) -> None:

@@ -6,6 +6,7 @@ data/{uid}/segments/{segment_id}.seg           ingested items, immutable
 data/{uid}/versions/{version}/manifest.json    immutable
 data/{uid}/versions/{version}/{space}.router   centroids and calibration for the router, immutable
 data/{uid}/versions/{version}/{shard}.shard    immutable
+data/{uid}/versions/{version}/texts.terms      frequencies of the terms of all shards, for the router, immutable
 data/{uid}/builds/{build_id}/…                 artefacts of a running build; removable once it is done
 models/{encoder}/…                             an encoder's files
 """
@@ -82,6 +83,11 @@ def routing(uid: str, version: str, space: str) -> str:
 def shard(uid: str, version: str, shard_id: int) -> str:
     """Returns the key of a shard."""
     return f"{version_root(uid, version)}{shard_id:05d}.shard"
+
+
+def term_statistics(uid: str, version: str) -> str:
+    """Returns the key of what the router needs of a version's texts: how many have each term."""
+    return f"{version_root(uid, version)}texts.terms"
 
 
 def build_artefact(uid: str, build_id: str, name: str) -> str:

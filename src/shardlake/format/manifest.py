@@ -50,8 +50,21 @@ class ManifestSpace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestTerms:
+    """Where the frequencies of a version's terms lie (`format/term_stats.py`)."""
+
+    key: str
+    bytes: int
+    tail_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a version is made of. The shard map itself lies in the catalog."""
+    """What a version is made of. The shard map itself lies in the catalog.
+
+    Attributes:
+        terms: None where no attribute is a text, and in versions of releases without `match`.
+    """
 
     collection: str
     uid: str
@@ -64,6 +77,7 @@ class Manifest:
     segments: tuple[str, ...]
     shards: tuple[str, ...]
     spaces: tuple[ManifestSpace, ...]
+    terms: ManifestTerms | None = None
 
     def space(self, name: str) -> ManifestSpace | None:
         """Returns a space by name, or None."""
@@ -91,6 +105,7 @@ def decode_manifest(data: bytes) -> Manifest:
             )
         raw["body"] = orjson.dumps(raw.pop("schema")).decode()
         raw["spaces"] = tuple(_space(space) for space in raw["spaces"])
+        raw["terms"] = _terms(raw.get("terms"))
         return Manifest(**{**raw, "segments": tuple(raw["segments"]), "shards": tuple(raw["shards"])})
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FormatError("the manifest is not what the format says") from exc
@@ -99,6 +114,16 @@ def decode_manifest(data: bytes) -> Manifest:
 def _space(raw: dict[str, Any]) -> ManifestSpace:
     curve = tuple(CurvePoint(**point) for point in raw["curve"])
     return ManifestSpace(**{**raw, "metric": Metric(raw["metric"]), "index": IndexType(raw["index"]), "curve": curve})
+
+
+def _terms(raw: dict[str, Any] | None) -> ManifestTerms | None:
+    if raw is None:
+        return None
+    terms = ManifestTerms(**raw)
+    are_numbers = type(terms.bytes) is int and type(terms.tail_offset) is int
+    if not are_numbers or not 0 <= terms.tail_offset < terms.bytes:
+        raise FormatError("the manifest's terms contradict themselves")
+    return terms
 
 
 def encode_routing(centroids: Float32Array) -> bytes:

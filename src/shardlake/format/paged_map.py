@@ -47,23 +47,30 @@ class PagedMapIndex:
         writer.add_array(f"{name}/shape", np.asarray([self.width, self.entries], np.uint32))
 
 
-def write_pages(writer: ContainerWriter, keys: Sequence[bytes], values: npt.NDArray[np.integer[Any]]) -> PagedMapIndex:
+def write_pages(
+    writer: ContainerWriter,
+    keys: Sequence[bytes],
+    values: npt.NDArray[np.integer[Any]],
+    *,
+    page_bytes: int = PAGE_BYTES,
+) -> PagedMapIndex:
     """Writes the pages of a map.
 
     Args:
         writer: of the container; the pages go where it stands.
         keys: n distinct keys in ascending order of their bytes.
         values: (n, width) of unsigned numbers, by key.
+        page_bytes: of a page, about: what one lookup reads. The index grows as pages shrink.
 
     Returns:
         The index, to be added in the tail.
     """
-    table = np.ascontiguousarray(values, "<u8").reshape(len(keys), -1)
-    index = PagedMapIndex(width=table.shape[1] if len(keys) else 1, entries=len(keys))
+    table = np.ascontiguousarray(values, "<u8")
+    index = PagedMapIndex(width=table.shape[1], entries=len(keys))
     start, size = 0, 0
     for number, key in enumerate(keys):
-        size += len(key) + 4 + table[0].nbytes
-        if size >= PAGE_BYTES or number == len(keys) - 1:
+        size += len(key) + 4 + 8 * table.shape[1]
+        if size >= page_bytes or number == len(keys) - 1:
             extent = writer.append(_encode_page(keys[start : number + 1], table[start : number + 1]))
             index.first_keys.append(keys[start])
             index.pages.append((*extent, start))
@@ -125,6 +132,14 @@ class PagedMap:
         places = [bisect_right(self._first_keys, key) - 1 for key in keys]
         self._load({place for place in places if place >= 0}, read)
         return [self._pages[place].get(key) if place >= 0 else None for place, key in zip(places, keys, strict=True)]
+
+    def position(self, key: bytes, read: ReadExtents) -> int:
+        """Returns how many keys are at most `key`. Cost: one read."""
+        place = bisect_right(self._first_keys, key) - 1
+        if place < 0:
+            return 0
+        self._load({place}, read)
+        return self._firsts[place] + bisect_right(self._pages[place].keys, key)
 
     def between(self, low: bytes | None, high: bytes | None, read: ReadExtents) -> Iterator[tuple[bytes, Values]]:
         """Yields the entries with low <= key < high, ascending; None is no bound. Cost: one round, all their pages."""

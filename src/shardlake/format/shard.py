@@ -7,7 +7,6 @@ codewords: what a search needs before it can choose what to read. Rows are numbe
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,12 +18,14 @@ import numpy.typing as npt
 from shardlake.core.fast_scan import packed_bytes
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, verify
+from shardlake.format.paged_map import PagedMapIndex, write_pages
 from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
-_THREE_OFFSETS = struct.Struct("<3I")
 ITEM_CHUNK_BYTES = 64 * 1024  # of items: what one cold hit costs to read
+ID_PAGE_BYTES = 64 * 1024  # of the map of ids: a million of them have some 350 pages
+IDS = "ids"  # the map from id to row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +68,12 @@ class ListBlock:
 class ItemChunk:
     """Consecutive items, as in the file: where each id and each payload begins (u4), then id, payload, id, …"""
 
-    rows: int
     data: bytes
+    offsets: list[int]
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        start, middle, stop = _THREE_OFFSETS.unpack_from(self.data, 8 * position)
+        start, middle, stop = self.offsets[2 * position : 2 * position + 3]
         try:
             return self.data[start:middle].decode(), self.data[middle:stop]
         except UnicodeDecodeError as exc:
@@ -88,6 +89,7 @@ class ShardWriter:
         self._exact: dict[str, list[tuple[int, ...]]] = {}
         self._rows: dict[str, list[int]] = {}
         self._chunks: list[tuple[int, ...]] = []
+        self._ids: PagedMapIndex | None = None
 
     def add_list(self, space: str, block: ListBlock) -> None:
         """Writes the next list of a space."""
@@ -127,6 +129,16 @@ class ShardWriter:
         """Writes a named array: `id_rank`, `row_lists/{space}`, and in the tail `centroids/…` and `codewords/…`."""
         self._writer.add_array(name, array)
 
+    def add_ids(self, ids: Sequence[bytes]) -> None:
+        """Writes the map from id to row; the id of row r is `ids[r]`."""
+        rows = sorted(range(len(ids)), key=ids.__getitem__)
+        self._ids = write_pages(
+            self._writer,
+            [ids[row] for row in rows],
+            np.asarray(rows, np.uint64).reshape(-1, 1),
+            page_bytes=ID_PAGE_BYTES,
+        )
+
     def begin_tail(self, spaces: Sequence[str]) -> int:
         """Writes the tables; what follows is the tail. Returns where the tail begins."""
         self._writer.append(b"")
@@ -136,6 +148,8 @@ class ShardWriter:
             self._writer.add_array(f"lists/{space}", _table(self._lists.get(space, []), 3))
             self._writer.add_array(f"exact/{space}", _table(self._exact.get(space, []), 3))
         self._writer.add_array("items", _table(self._chunks, 4))
+        if self._ids is not None:
+            self._ids.add_to(self._writer, IDS)
         return offset
 
     def finish(self, *, rows: int, spaces: Sequence[ShardSpace], attributes: Sequence[AttributeSpec]) -> int:
@@ -194,4 +208,4 @@ def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     offsets = np.frombuffer(data[:head], "<u4") if len(data) >= head else np.zeros(1, "<u4")
     if offsets[0] != head or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
         raise FormatError("a chunk of items contradicts its offsets")
-    return ItemChunk(rows=rows, data=data)
+    return ItemChunk(data=data, offsets=offsets.tolist())

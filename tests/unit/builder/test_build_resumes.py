@@ -22,7 +22,7 @@ from shardlake.types import AttributeType
 from tests.lake import EPOCH, NAME, UID, Lake, item, items_of, schema, space, unit_rows
 
 NUMBER = {"number": AttributeType.INT}
-EVERYTHING = LeafSearch(space=None, query=None, k=10_000)
+EVERYTHING = LeafSearch(k=10_000)
 SMALL = [item(f"i{i:03d}", {"v": [i, 1, 2], **({"w": [i, i]} if i % 3 else {})}, number=i) for i in range(24)]
 SMALL_SCHEMA = schema(space(3), space(2, "w"), target_rows=10, attributes=NUMBER)
 # Training of 1,000 rows with codes; a build of them is slow, so it is killed at its writes only.

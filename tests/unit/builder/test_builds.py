@@ -22,7 +22,7 @@ from shardlake.testing import WrappedCatalog, WrappedStore
 from shardlake.types import AttributeType, IndexType, Metric
 from tests.lake import UID, Lake, item, items_of, schema, space, unit_rows
 
-EVERYTHING = LeafSearch(space=None, query=None, k=100_000)
+EVERYTHING = LeafSearch(k=100_000)
 NUMBER = {"number": AttributeType.INT}
 
 
@@ -112,10 +112,10 @@ def test_zone_maps_are_the_smallest_and_largest_value_of_each_shard(coded: Lake)
 
 def test_exact_search_finds_what_a_scan_of_the_items_finds(coded: Lake) -> None:
     items = [
-        item(hit.id, {"v": hit.vector}, number=0)
+        item(hit.id, {"v": hit.vectors["v"]}, number=0)
         for answer in _answers(coded, "v")
         for hit in answer.hits
-        if hit.vector is not None
+        if hit.vectors
     ]
     for query in unit_rows(5, 6, 9):
         _same(_nearest(coded, query, 10), _expected(items, query, 10, Metric.COSINE))

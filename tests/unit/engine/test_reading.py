@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.deadline import Deadline
+from shardlake.engine.nearest import PassingLists
 from shardlake.engine.reading import COALESCE_GAP_BYTES, MAX_COALESCED_BYTES, Reader, coalesce
 from shardlake.engine.spaces import NO_LIST, RowLists
 from shardlake.errors import DeadlineExceeded
 from shardlake.format.container import Extent
+from shardlake.query.rows import RowSet
 from shardlake.testing import ManualClock
 
 spans = st.lists(
@@ -76,7 +78,9 @@ def test_rows_and_lists_say_the_same() -> None:
     lists = RowLists(np.array([2, NO_LIST, 0, 2, 0, NO_LIST], np.int32), 4)
 
     assert [lists.rows(number).tolist() for number in range(4)] == [[2, 4], [], [0, 3], []]
-    assert lists.of(None)[0].tolist() == [0, 2, 3, 4]
-    passing = np.array([True, True, False, False, True, True])
-    assert [part.tolist() for part in lists.of(passing)] == [[0, 4], [0, 2]]
-    assert lists.passing_per_list(passing, 4).tolist() == [1, 0, 1, 0]
+    assert [part.tolist() for part in lists.all_rows()] == [[0, 2, 3, 4], [0, 2]]
+    passing = PassingLists(RowSet(np.array([True, True, False, False, True, True])), lists, 4)
+    assert passing.counts.tolist() == [1, 0, 1, 0]
+    assert passing.total == 2
+    assert [part.tolist() for part in passing.all_rows()] == [[4, 0], [0, 2]]
+    assert passing.rows(np.array([2, 1])).tolist() == [0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,23 +19,21 @@ from shardlake.contracts.shard import (
     LeafRequest,
     LeafSearch,
     ShardRef,
-    decode_request,
-    decode_vector,
-    encode_reply,
-    encode_request,
 )
+from shardlake.contracts.shard_wire import decode_request, decode_vector, encode_reply, encode_request
 from shardlake.errors import DeadlineExceeded, ErrorKind, FormatError, InvalidInput, NotFound, Unavailable
 from shardlake.store.base import ObjectStore
 from shardlake.testing import CorruptStore, CountingStore, FlakyStore, ManualClock, MissingStore, WrappedStore
 from tests.lake import Lake, ref, unit_rows
+from tests.leaf_searches import change, leaf_search
 
 QUERY = unit_rows(1, 8, 77)[0]
 FLAT_QUERY = unit_rows(1, 2, 78)[0]
-SCAN = LeafSearch(space="v", query=QUERY, k=10, nprobe=8, candidates=200)
-EXACT = LeafSearch(space="v", query=QUERY, k=10, exact=True)
-FLAT = LeafSearch(space="w", query=FLAT_QUERY, k=10)
-BY_ID = LeafSearch(space=None, query=None, k=10)
-FILTERED = replace(SCAN, filter=["lt", "number", 300])
+SCAN = leaf_search(space="v", query=QUERY, k=10, nprobe=8, candidates=200)
+EXACT = leaf_search(space="v", query=QUERY, k=10, exact=True)
+FLAT = leaf_search(space="w", query=FLAT_QUERY, k=10)
+BY_ID = leaf_search(k=10)
+FILTERED = change(SCAN, filter=["lt", "number", 300])
 KINDS = {"scan": SCAN, "exact": EXACT, "flat": FLAT, "by id": BY_ID, "filtered": FILTERED}
 
 
@@ -98,10 +96,10 @@ def test_only_the_first_answer_of_a_container_says_it_was_cold(leaf_lake: Lake) 
 def test_vectors_come_back_as_they_were_stored(leaf_lake: Lake) -> None:
     vectors = unit_rows(1300, 8)
     for search in (SCAN, EXACT, FILTERED, BY_ID):
-        asked = replace(search, vectors=True, space="v")
+        asked = replace(search, include_vectors=("v",))
         for hit in _one(_service(leaf_lake.store), leaf_lake, asked).hits:
-            assert hit.vector is not None
-            np.testing.assert_allclose(hit.vector, vectors[int(hit.id)], atol=1e-6)
+            assert hit.vectors is not None
+            np.testing.assert_allclose(hit.vectors["v"], vectors[int(hit.id)], atol=1e-6)
 
 
 def test_a_payload_comes_only_when_attributes_are_asked_for(leaf_lake: Lake) -> None:
@@ -116,7 +114,7 @@ def test_a_payload_comes_only_when_attributes_are_asked_for(leaf_lake: Lake) -> 
 
 def test_an_item_without_a_vector_in_a_space_is_never_found_there(leaf_lake: Lake) -> None:
     for shard in (0, 1):
-        answer = _one(_service(leaf_lake.store), leaf_lake, replace(FLAT, k=1000), shard=shard)
+        answer = _one(_service(leaf_lake.store), leaf_lake, change(FLAT, k=1000), shard=shard)
         assert answer.hits
         assert all(int(hit.id) % 3 for hit in answer.hits)
 
@@ -125,26 +123,26 @@ def test_an_item_without_a_vector_in_a_space_is_never_found_there(leaf_lake: Lak
 @pytest.mark.parametrize("kind", ["scan", "exact", "filtered", "by id", "flat"])
 def test_there_are_k_hits_or_as_many_as_match(leaf_lake: Lake, kind: str, k: int) -> None:
     for shard in (0, 1):
-        rows = leaf_lake.opened(shard).search(replace(BY_ID, k=2000)).hits
+        rows = leaf_lake.opened(shard).search(change(BY_ID, k=2000)).hits
         numbers = [int(hit.id) for hit in rows]
         matches = {"filtered": sum(n < 300 for n in numbers), "flat": sum(n % 3 > 0 for n in numbers)}
         for nprobe in (1, 8):
-            search = replace(KINDS[kind], k=k, nprobe=nprobe, candidates=5)
+            search = change(KINDS[kind], k=k, nprobe=nprobe, candidates=5)
             found = _one(_service(leaf_lake.store), leaf_lake, search, shard=shard).hits
             assert len(found) == min(k, matches.get(kind, len(numbers)))
 
 
 def test_lists_that_hold_fewer_rows_than_k_are_not_the_end(leaf_lake: Lake) -> None:
     for lists in ((0,), (3, 1)):
-        answer = _one(_service(leaf_lake.store), leaf_lake, replace(SCAN, lists=lists, k=500, candidates=500))
+        answer = _one(_service(leaf_lake.store), leaf_lake, change(SCAN, lists=lists, k=500, candidates=500))
         assert len(answer.hits) == 500
 
 
 def test_filters_work_while_scanning_when_many_rows_pass(big_lake: Lake) -> None:
     query = unit_rows(1, 8, 5)[0]
-    asked = LeafSearch(space="v", query=query, k=20, nprobe=64, candidates=400, filter=["eq", "half", True])
+    asked = leaf_search(space="v", query=query, k=20, nprobe=64, candidates=400, filter=["eq", "half", True])
     answer = _one(_service(big_lake.store), big_lake, asked)
-    exact = _one(_service(big_lake.store), big_lake, replace(asked, exact=True))
+    exact = _one(_service(big_lake.store), big_lake, change(asked, exact=True))
 
     assert answer.strategy == "scan"
     assert all(orjson.loads(hit.payload)["attributes"]["half"] for hit in answer.hits)
@@ -152,7 +150,7 @@ def test_filters_work_while_scanning_when_many_rows_pass(big_lake: Lake) -> None
 
 
 def test_the_way_is_chosen_by_how_many_rows_pass(leaf_lake: Lake) -> None:
-    none = replace(SCAN, filter=["gt", "number", 10_000])
+    none = change(SCAN, filter=["gt", "number", 10_000])
     ways = {
         "none-pass": none,
         "rows": FILTERED,
@@ -167,8 +165,8 @@ def test_the_way_is_chosen_by_how_many_rows_pass(leaf_lake: Lake) -> None:
 
 
 def test_an_unknown_space_or_attribute_is_that_search_s_error_alone(leaf_lake: Lake) -> None:
-    wrong_space = replace(SCAN, space="nope")
-    wrong_filter = replace(SCAN, filter=["eq", "nope", 1])
+    wrong_space = change(SCAN, space="nope")
+    wrong_filter = change(SCAN, filter=["eq", "nope", 1])
     answers = _ask(_service(leaf_lake.store), leaf_lake, wrong_space, SCAN, wrong_filter, BY_ID).answers
 
     assert isinstance(answers[0].error, NotFound)
@@ -265,7 +263,7 @@ def test_a_flipped_byte_is_an_error_and_never_a_wrong_hit_and_a_repaired_object_
     leaf_lake: Lake, part: str
 ) -> None:
     offset, kind = _offsets(leaf_lake)[part]
-    search = {**KINDS, "everything": replace(BY_ID, k=1000)}[kind]
+    search = {**KINDS, "everything": change(BY_ID, k=1000)}[kind]
     expected = _hits(_one(_service(leaf_lake.store), leaf_lake, search))
     store = _Switchable(leaf_lake.store, CorruptStore(leaf_lake.store, key=leaf_lake.shards[0].key, offset=offset))
     service = _service(store)
@@ -335,7 +333,12 @@ def test_within_its_bound_a_container_keeps_every_shard(leaf_lake: Lake) -> None
 def test_a_request_says_the_same_after_its_journey() -> None:
     request = LeafRequest(
         shard=ShardRef(shard_id=3, key="k", bytes=9, tail_offset=5),
-        searches=(SCAN, FILTERED, BY_ID, replace(SCAN, lists=(1, 2), vectors=True)),
+        searches=(
+            SCAN,
+            FILTERED,
+            BY_ID,
+            replace(change(SCAN, lists=(1, 2), widening=((0.1, 3),)), include_vectors=("v",)),
+        ),
         timeout_ms=12.5,
     )
 
@@ -343,8 +346,11 @@ def test_a_request_says_the_same_after_its_journey() -> None:
 
     assert arrived.shard == request.shard
     for was, came in zip(request.searches, arrived.searches, strict=True):
-        assert replace(came, query=None) == replace(was, query=None)
-        assert (was.query is None and came.query is None) or (came.query == was.query).all()  # type: ignore[union-attr]
+        assert replace(came, vectors=()) == replace(was, vectors=())
+        for source, back in zip(was.vectors, came.vectors, strict=True):
+            assert (back.query == source.query).all()
+            names = [spec.name for spec in fields(source) if spec.name != "query"]
+            assert [getattr(back, name) for name in names] == [getattr(source, name) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -372,14 +378,14 @@ def test_the_handler_answers_a_wrong_event_with_an_error_and_never_raises() -> N
 
 def test_a_reply_embeds_stored_items_as_they_are() -> None:
     vector = np.array([1, 2], np.float32)
-    hits = (LeafHit("é", 0.5, '{"id":"é","attributes":{}}'.encode()), LeafHit("b", 0.25, b"", vector))
+    hits = (LeafHit("é", 0.5, '{"id":"é","attributes":{}}'.encode()), LeafHit("b", 0.25, b"", {"v": vector}))
     error = Unavailable("gone", kind=ErrorKind.STORE_UNAVAILABLE)
     reply = LeafReply(answers=(LeafAnswer(hits=hits, strategy="scan"), LeafAnswer(error=error)))
 
     body = orjson.loads(encode_reply(reply))
 
-    assert body["answers"][0]["hits"][0] == ["é", 0.5, {"id": "é", "attributes": {}}, None]
-    assert decode_vector(body["answers"][0]["hits"][1][3]).tolist() == [1, 2]
+    assert body["answers"][0]["hits"][0] == ["é", 0.5, {"id": "é", "attributes": {}}, None, [], None]
+    assert decode_vector(body["answers"][0]["hits"][1][3]["v"]).tolist() == [1, 2]
     assert body["answers"][1] == {"error": {"kind": "store-unavailable", "message": "gone", "retryable": True}}
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from functions.shard_search.service import ShardCache, ShardSearch
-from shardlake.contracts.shard import LeafRequest, LeafSearch, LeafStats
+from shardlake.contracts.shard import LeafRequest, LeafStats
 from shardlake.deadline import Deadline
 from shardlake.testing import ManualClock
 from tests.lake import Lake, ref, unit_rows
+from tests.leaf_searches import change, leaf_search
 
-SCAN = LeafSearch(space="v", query=unit_rows(1, 8, 77)[0], k=10, nprobe=8, candidates=200)
+SCAN = leaf_search(space="v", query=unit_rows(1, 8, 77)[0], k=10, nprobe=8, candidates=200)
 
 
 def test_the_items_of_the_only_shard_are_dropped_when_it_outgrows_the_bound(leaf_lake: Lake) -> None:
@@ -22,7 +21,7 @@ def test_the_items_of_the_only_shard_are_dropped_when_it_outgrows_the_bound(leaf
 
     first = service.search(LeafRequest(shard=place, searches=(SCAN,), timeout_ms=1000))
     again = service.search(
-        LeafRequest(shard=place, searches=tuple(replace(SCAN, query=query) for query in queries), timeout_ms=1000)
+        LeafRequest(shard=place, searches=tuple(change(SCAN, query=query) for query in queries), timeout_ms=1000)
     )
 
     assert cache.open(place, Deadline.after(1000, clock=clock), LeafStats()) is opened

@@ -1,0 +1,155 @@
+"""The words of a build: the terms of each shard as it is written, then, over all shards, how many texts have each.
+
+Of each shard one artefact remains, its terms with their numbers of rows in chunks; merging the shards reads one chunk
+of each at a time. Memory: while a shard is written, a run of `builder.inversion` and the artefact, some 16 bytes a
+term of the shard; while shards are merged, CHUNK_TERMS terms a shard, about 1 MB each.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from builder.context import BuildContext
+from builder.gather import ArtefactFile, ShardRows
+from builder.inversion import Inverter, Occurrences
+from shardlake.format import locations
+from shardlake.format.container import Container, ContainerWriter
+from shardlake.format.manifest import ManifestTerms
+from shardlake.format.term_stats import TERM_KIND, StatisticsWriter, TextTotals
+from shardlake.format.terms import TermWriter, text_ordinals
+from shardlake.types import AttributeType, CollectionSchema, Int64Array
+
+NAME = "term-statistics"
+CHUNK_TERMS = 16_384
+
+
+def terms_name(shard_id: int) -> str:
+    """Returns the artefact's name of a shard's terms."""
+    return f"terms-{shard_id:05d}"
+
+
+def write_terms(
+    context: BuildContext, writer: ContainerWriter, shard_id: int, rows: ShardRows, order: Int64Array
+) -> TermWriter | None:
+    """Writes the terms of a shard, and the artefact that the statistics are made of.
+
+    Args:
+        writer: of the shard; the terms go where it stands.
+        rows: as they arrived. order: which of them each row of the shard is.
+
+    Returns:
+        What is to be added to the tail; None where no attribute is a text.
+    """
+    ordinals = text_ordinals(context.schema.attributes)
+    if not ordinals:
+        return None
+    languages = [spec.language for spec in context.schema.attributes if spec.name in ordinals]
+    inverter = Inverter(context.scratch, languages, len(order))
+    _take_in(inverter, ordinals, rows, order)
+    terms, chunks = TermWriter(writer), _Chunks()
+    for found in inverter.terms():
+        chunks.add(found.key, _write_term(terms, inverter.lengths[found.key[0]], found))
+    terms.flush()
+    totals = [
+        {"name": name, "docs": int(np.count_nonzero(lengths)), "tokens": int(lengths.sum(dtype=np.int64))}
+        for name, lengths in zip(ordinals, inverter.lengths, strict=True)
+    ]
+    context.save(terms_name(shard_id), chunks.finish(), {"chunks": chunks.count, "attributes": totals})
+    return terms
+
+
+def _take_in(inverter: Inverter, ordinals: Mapping[str, int], rows: ShardRows, order: Int64Array) -> None:
+    ends = rows.payload_offsets
+    for row, arrived in enumerate(order.tolist()):
+        values = orjson.loads(rows.payloads[ends[arrived] : ends[arrived + 1]].tobytes())["attributes"]
+        for name, ordinal in ordinals.items():
+            if text := values.get(name):
+                inverter.add(row, ordinal, text)
+
+
+def _write_term(terms: TermWriter, lengths: npt.NDArray[np.uint16], found: Occurrences) -> int:
+    """Writes one term; returns how many rows have it."""
+    rows = found.rows.astype(np.int64)
+    firsts = np.flatnonzero(np.diff(rows, prepend=-1))
+    distinct = rows[firsts]
+    frequencies = np.diff(firsts, append=len(rows))
+    terms.add(found.key, distinct, frequencies, lengths[distinct].astype(np.int64), found.positions.astype(np.int64))
+    return len(distinct)
+
+
+class _Chunks:
+    """Terms and their numbers of rows, as blocks of an artefact."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._keys: list[bytes] = []
+        self._df: list[int] = []
+
+    def add(self, key: bytes, df: int) -> None:
+        self._keys.append(key)
+        self._df.append(df)
+        if len(self._keys) == CHUNK_TERMS:
+            self._close()
+
+    def finish(self) -> dict[str, npt.NDArray[Any]]:
+        """Returns the blocks."""
+        self._close()
+        return self._arrays
+
+    def _close(self) -> None:
+        if self._keys:
+            self._arrays[f"keys/{self.count}"] = np.frombuffer(b"".join(self._keys), np.uint8)
+            self._arrays[f"ends/{self.count}"] = np.cumsum([0, *map(len, self._keys)]).astype(np.uint32)
+            self._arrays[f"df/{self.count}"] = np.asarray(self._df, np.uint32)
+            self.count += 1
+        self._keys, self._df = [], []
+
+
+def merge(context: BuildContext, version: str, shards: int) -> ManifestTerms | None:
+    """Writes the statistics of all shards' terms, where they do not stand yet; None where no attribute is a text."""
+    if not text_ordinals(context.schema.attributes):
+        return None
+    context.report("terms", 0.8)
+    stored = context.load(NAME) or _merge(context, version, shards)
+    return ManifestTerms(**stored.meta)
+
+
+def _merge(context: BuildContext, version: str, shards: int) -> Container:
+    files = [ArtefactFile(context, terms_name(shard_id)) for shard_id in range(shards)]
+    key, path = locations.term_statistics(context.uid, version), context.scratch / "terms.bin"
+    with path.open("wb") as sink:
+        writer = StatisticsWriter(ContainerWriter(sink, TERM_KIND))
+        for term, parts in groupby(heapq.merge(*map(_read, files)), key=itemgetter(0)):
+            writer.add(term, sum(df for _, df in parts))
+        tail_offset, size = writer.finish(_totals(context.schema, files))
+    context.store.upload_file(key, path)
+    return context.save(NAME, {}, {"key": key, "bytes": size, "tail_offset": tail_offset})
+
+
+def _read(file: ArtefactFile) -> Iterator[tuple[bytes, int]]:
+    for number in range(file.directory.meta["chunks"]):
+        text = file.whole(f"keys/{number}").tobytes()
+        ends = file.whole(f"ends/{number}").tolist()
+        yield from zip((text[a:b] for a, b in pairwise(ends)), file.whole(f"df/{number}").tolist(), strict=True)
+
+
+def _totals(schema: CollectionSchema, files: list[ArtefactFile]) -> list[TextTotals]:
+    stated = [{each["name"]: each for each in file.directory.meta["attributes"]} for file in files]
+    return [
+        TextTotals(
+            name=spec.name,
+            docs=sum(shard[spec.name]["docs"] for shard in stated),
+            tokens=sum(shard[spec.name]["tokens"] for shard in stated),
+        )
+        for spec in schema.attributes
+        if spec.type is AttributeType.TEXT
+    ]

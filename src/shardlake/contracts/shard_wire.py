@@ -1,0 +1,174 @@
+"""The wire form of shard messages: JSON over the Lambda API; vectors travel as base64 of little-endian float32."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+from dataclasses import asdict, fields
+from typing import Any, TypeGuard
+
+import numpy as np
+import orjson
+
+from shardlake.contracts.shard import (
+    LeafAnswer,
+    LeafHit,
+    LeafReply,
+    LeafRequest,
+    LeafSearch,
+    LeafStats,
+    MatchClause,
+    MatchSource,
+    ShardRef,
+    VectorSource,
+)
+from shardlake.errors import ErrorKind, InvalidInput
+from shardlake.types import Float32Array
+
+
+def encode_vector(vector: Float32Array) -> str:
+    """Returns base64 of the little-endian float32 bytes."""
+    return b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode()
+
+
+def decode_vector(text: str) -> Float32Array:
+    """Returns the (n,) float32 vector, a copy. Raises InvalidInput (invalid-vector)."""
+    try:
+        return np.frombuffer(b64decode(text, validate=True), "<f4").astype(np.float32)
+    except (binascii.Error, ValueError) as exc:
+        raise InvalidInput("a vector is not base64 of float32", kind=ErrorKind.INVALID_VECTOR) from exc
+
+
+def encode_request(request: LeafRequest) -> bytes:
+    """Returns the wire form of a request."""
+    searches = [_search_body(search) for search in request.searches]
+    return orjson.dumps({"shard": asdict(request.shard), "searches": searches, "timeout_ms": request.timeout_ms})
+
+
+def _search_body(search: LeafSearch) -> dict[str, Any]:
+    # What is as it is by default does not travel: most searches ask for little.
+    body = {spec.name: getattr(search, spec.name) for spec in fields(LeafSearch)}
+    changed = {name: value for name, value in body.items() if value != _DEFAULTS[name]}
+    if search.vectors:
+        changed["vectors"] = [_source_body(source) for source in search.vectors]
+    if search.match is not None:
+        changed["match"] = asdict(search.match)
+    return changed
+
+
+def _source_body(source: VectorSource) -> dict[str, Any]:
+    body = {spec.name: getattr(source, spec.name) for spec in fields(VectorSource)}
+    return body | {"query": encode_vector(source.query)}
+
+
+_DEFAULTS = {spec.name: spec.default for spec in fields(LeafSearch)}
+
+
+def decode_request(event: dict[str, Any]) -> LeafRequest:
+    """Returns the request in a Lambda event. Raises InvalidInput when it is not one."""
+    try:
+        return LeafRequest(
+            shard=ShardRef(**event["shard"]),
+            searches=tuple(_decode_search(search) for search in event["searches"]),
+            timeout_ms=float(event["timeout_ms"]),
+        )
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise InvalidInput("the event is not a shard request") from exc
+
+
+def _decode_search(raw: dict[str, Any]) -> LeafSearch:
+    match = raw.get("match")
+    after, group_by, ids = raw.get("after"), raw.get("group_by"), raw.get("ids")
+    return LeafSearch(
+        **{
+            **raw,
+            "vectors": tuple(_decode_source(source) for source in raw.get("vectors", ())),
+            "match": None if match is None else _decode_match(match),
+            "after": None if after is None else (after[0], after[1]),
+            "group_by": None if group_by is None else (group_by[0], group_by[1]),
+            "facets": tuple(raw.get("facets", ())),
+            "include_vectors": tuple(raw.get("include_vectors", ())),
+            "ids": None if ids is None else tuple(ids),
+        }
+    )
+
+
+def _decode_source(raw: dict[str, Any]) -> VectorSource:
+    lists = raw["lists"]
+    return VectorSource(
+        **{
+            **raw,
+            "query": decode_vector(raw["query"]),
+            "lists": None if lists is None else tuple(lists),
+            "widening": tuple((share, count) for share, count in raw["widening"]),
+        }
+    )
+
+
+def _decode_match(raw: dict[str, Any]) -> MatchSource:
+    clauses = [
+        MatchClause(
+            **{
+                **clause,
+                "terms": tuple(clause["terms"]),
+                "phrases": tuple(tuple(phrase) for phrase in clause["phrases"]),
+                "df": tuple(clause["df"]),
+            }
+        )
+        for clause in raw["clauses"]
+    ]
+    return MatchSource(**{**raw, "clauses": tuple(clauses)})
+
+
+def encode_reply(reply: LeafReply) -> bytes:
+    """Returns the wire form of a reply. Stored items are embedded as they are, not parsed."""
+    return orjson.dumps(
+        {
+            "answers": [_answer_body(answer) for answer in reply.answers],
+            "cold_start": reply.cold_start,
+            "took_ms": round(reply.took_ms, 3),
+            "gb_seconds": reply.gb_seconds,
+        }
+    )
+
+
+def _answer_body(answer: LeafAnswer) -> dict[str, Any]:
+    if answer.error is not None:
+        error = answer.error
+        return {"error": {"kind": error.kind, "message": error.message, "retryable": error.retryable}}
+    return {
+        "hits": [_hit_body(hit) for hit in answer.hits],
+        "facets": answer.facets,
+        "stats": asdict(answer.stats),
+        "strategy": answer.strategy,
+    }
+
+
+def _hit_body(hit: LeafHit) -> list[Any]:
+    payload = orjson.Fragment(hit.payload) if hit.payload else None
+    vectors = None if hit.vectors is None else {space: encode_vector(v) for space, v in hit.vectors.items()}
+    return [hit.id, hit.score, payload, vectors, hit.scores, hit.group]
+
+
+def is_answer(raw: object) -> TypeGuard[dict[str, Any]]:
+    """Returns whether a parsed answer has the wire form of `encode_reply`, an error's excepted."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("strategy"), str):
+        return False
+    hits, stats = raw.get("hits"), raw.get("stats")
+    has_stats = isinstance(stats, dict) and all(isinstance(stats.get(spec.name), int) for spec in fields(LeafStats))
+    is_whole = has_stats and isinstance(raw.get("facets"), list)
+    return is_whole and isinstance(hits, list) and all(map(_is_hit, hits))
+
+
+def _is_hit(raw: object) -> bool:
+    if not isinstance(raw, list) or len(raw) != len(LeafHit._fields):
+        return False
+    hit_id, score, payload, vectors, scores, _ = raw
+    is_scored = isinstance(hit_id, str) and isinstance(score, float | int)
+    has_payload = payload is None or (isinstance(payload, dict) and "attributes" in payload)
+    has_scores = isinstance(scores, list) and all(isinstance(one, float | int | None) for one in scores)
+    return is_scored and has_payload and has_scores and (vectors is None or _are_vectors(vectors))
+
+
+def _are_vectors(raw: object) -> bool:
+    return isinstance(raw, dict) and all(isinstance(text, str) for text in raw.values())
