@@ -48,7 +48,7 @@ def main() -> None:
 def _work(made: Corpus, queries: int) -> bytes:
     """Returns the store's folder and the wire form of every request: what the child needs, and no more."""
     from benchmarks.systems.ours import Service, body
-    from shardlake.contracts.shard import encode_request
+    from shardlake.contracts.shard_wire import encode_request
 
     built = prepared.built(made)
     service = Service(built)
@@ -66,7 +66,7 @@ def serve(path: Path) -> dict[str, float]:
     import time
 
     from functions.shard_search.handler import ShardCache, ShardSearch  # all that the function imports
-    from shardlake.contracts.shard import decode_request, encode_reply
+    from shardlake.contracts.shard_wire import decode_request, encode_reply
 
     work = orjson.loads(path.read_bytes())
     requests = [b64decode(request) for request in work["requests"]]

@@ -31,9 +31,16 @@ PART_ROWS = 100_000
 EPOCH = "2026-01-01T00:00:00Z"
 
 Columns = Mapping[str, npt.NDArray[Any]]
-"""{attribute: (rows,)}: bool, whose false is left out of the item; integers; floats; or strings, which are keywords."""
+"""{attribute: (rows,)}: bool, whose false is left out of the item; integers; floats; strings, which are keywords; or
+objects, which are texts."""
 
-_TYPES = {"b": AttributeType.BOOL, "i": AttributeType.INT, "f": AttributeType.FLOAT, "U": AttributeType.KEYWORD}
+_TYPES = {
+    "b": AttributeType.BOOL,
+    "i": AttributeType.INT,
+    "f": AttributeType.FLOAT,
+    "U": AttributeType.KEYWORD,
+    "O": AttributeType.TEXT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from benchmarks.memory_build import NAME, SPACE, Built
 from functions.router.service import Router
 from functions.router.versions import Versions
 from functions.shard_search.service import ShardCache, ShardSearch
-from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, decode_request, encode_reply
+from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest
+from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.errors import ShardlakeError
 from shardlake.observability import Observer
