@@ -40,7 +40,9 @@ def main() -> None:
         return
     queries = _queries(texts, args.queries)
     reference = _reference(texts, queries)
-    print(f"{len(texts)} texts, {len(queries)} queries\nbm25s               p50 {metrics.p(reference['ms'], 50):.3f} ms")
+    print(
+        f"{len(texts)} texts, {len(queries)} queries\nbm25s               p50 {metrics.p(reference['ms'], 50):.3f} ms"
+    )
     results: dict[str, Any] = {"bm25s": {"ms": reference["ms"]}}
     for shards in SHARDS:
         done = _ours(texts, queries, shards)
@@ -63,7 +65,9 @@ def _queries(texts: list[str], count: int) -> list[str]:
     queries = []
     for number in rng.choice(len(texts), count):
         words = texts[number].split()
-        queries.append(" ".join(rng.choice(words, min(len(words), int(rng.integers(2, 5))), replace=False)).replace('"', ""))
+        queries.append(
+            " ".join(rng.choice(words, min(len(words), int(rng.integers(2, 5))), replace=False)).replace('"', "")
+        )
     return queries
 
 

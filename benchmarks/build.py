@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def _ours(folder: Path) -> dict[str, Any]:
     prepared.build_lake(folder, lambda stage, _: reached.append((stage, time.perf_counter())))
     total_s = time.perf_counter() - began
     stages: dict[str, float] = {}
-    for (stage, start), (_, stop) in zip(reached, reached[1:], strict=False):
+    for (stage, start), (_, stop) in pairwise(reached):
         stages[stage] = round(stages.get(stage, 0.0) + stop - start, 2)
     peak = process.memory_mb("VmHWM")["VmHWM"]
     return {"total_s": total_s, "stages_s": stages, "peak_mb": peak, "imports_mb": imported}

@@ -116,8 +116,7 @@ def _lance(made: Corpus, queries: int, endpoint: str, proxy: Proxy) -> dict[str,
         return done
 
     return {
-        mask or "all": _said("LanceDB", mask, [cold(number, mask) for number in range(queries)], made)
-        for mask in MASKS
+        mask or "all": _said("LanceDB", mask, [cold(number, mask) for number in range(queries)], made) for mask in MASKS
     }
 
 
@@ -134,7 +133,8 @@ def _said(name: str, mask: str | None, queries: list[dict[str, Any]], made: Corp
     if "parts" in queries[0]:
         for part in queries[0]["parts"]:
             each = {n: np.median([q["parts"][part][n] for q in queries]) for n in ("rounds", "requests", "bytes")}
-            print(f"{'':20}{part}: rounds {each['rounds']:.0f}  requests {each['requests']:.0f}  {each['bytes'] / 1e6:.2f} MB")
+            told = f"rounds {each['rounds']:.0f}  requests {each['requests']:.0f}  {each['bytes'] / 1e6:.2f} MB"
+            print(f"{'':20}{part}: {told}")
     return queries
 
 

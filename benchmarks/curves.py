@@ -55,9 +55,9 @@ def _points(made: Any) -> list[tuple[str, float, base.System]]:  # noqa: ANN401 
     faiss.omp_set_num_threads(1)
     built = prepared.built(made)
     service, index = Service(built), composed(built, made.base)
-    points: list[tuple[str, float, base.System]] = []
-    for recall in RECALLS:
-        points.append(("shardlake", recall, Leaf(service, more={"recall": recall})))
+    points: list[tuple[str, float, base.System]] = [
+        ("shardlake", recall, Leaf(service, more={"recall": recall})) for recall in RECALLS
+    ]
     lists = primary(built).lists
     plain = BareFaiss(index, made.masks, nprobe=1, candidates=100)
     nprobes = [2**power for power in range(lists.bit_length()) if 2**power <= lists]

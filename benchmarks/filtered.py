@@ -124,8 +124,9 @@ def _print(  # noqa: PLR0917  # private: one caller
 ) -> None:
     means = {counter: sum(values) / max(1, len(values)) for counter, values in counters.items()}
     told = "  ".join(f"{counter} {mean:,.0f}" for counter, mean in means.items() if counter != "rows_passing")
+    full = f"{metrics.full(found, wanted)}/{len(found)}"
     print(
-        f"{cell:16} {name:22} recall {metrics.recall(found, wanted):.4f}  full {metrics.full(found, wanted)}/{len(found)}"
+        f"{cell:16} {name:22} recall {metrics.recall(found, wanted):.4f}  full {full}"
         f"  p50 {metrics.p(ms, 50):8.3f}  p90 {metrics.p(ms, 90):8.3f} ms  {told}",
         flush=True,
     )

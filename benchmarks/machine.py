@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 PEERS = ("lancedb", "qdrant-client", "bm25s")
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("BENCH_RESULTS") or Path(__file__).parent / "results")
+"""Where results lie; BENCH_RESULTS names another place for trials."""
 
 
 def describe() -> dict[str, Any]:

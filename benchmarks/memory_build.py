@@ -99,7 +99,12 @@ def catalog_of(
 
 
 def build_segments(
-    store: ObjectStore, catalog: MemoryCatalog, schema: CollectionSchema, *, threads: int = 1, scratch: Path | None = None
+    store: ObjectStore,
+    catalog: MemoryCatalog,
+    schema: CollectionSchema,
+    *,
+    threads: int = 1,
+    scratch: Path | None = None,
 ) -> Built:
     """Runs the build function's service over the segments that the catalog knows."""
     queued = BuildRow(
@@ -123,9 +128,7 @@ def build_segments(
     return Built(store=store, catalog=catalog, schema=schema, pointer=pointer, shards=shards)
 
 
-def _segment(
-    store: ObjectStore, schema: CollectionSchema, base: Vectors, columns: Columns, start: int
-) -> SegmentRow:
+def _segment(store: ObjectStore, schema: CollectionSchema, base: Vectors, columns: Columns, start: int) -> SegmentRow:
     stop = min(start + SEGMENT_ROWS, len(base))
     values = {name: column[start:stop].tolist() for name, column in columns.items()}
     items = [
@@ -142,5 +145,7 @@ def _segment(
 
 
 def _payload(row: int, position: int, values: Mapping[str, list[Any]]) -> bytes:
-    attributes = {NUMBER: row} | {name: there for name, all_of in values.items() if (there := all_of[position]) is not False}
+    attributes = {NUMBER: row} | {
+        name: there for name, all_of in values.items() if (there := all_of[position]) is not False
+    }
     return orjson.dumps({"id": f"{row:08d}", "attributes": attributes})

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 def recall(found: Sequence[Sequence[int]], truth: Sequence[Sequence[int]]) -> float:
     """Returns the mean share of each query's true rows that was found; a query without any counts as answered."""
-    shares = [len(set(got) & set(wanted)) / len(wanted) if wanted else 1.0 for got, wanted in zip(found, truth, strict=True)]
+    shares = [
+        len(set(got) & set(wanted)) / len(wanted) if wanted else 1.0 for got, wanted in zip(found, truth, strict=True)
+    ]
     return float(np.mean(shares))
 
 

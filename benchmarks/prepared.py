@@ -34,7 +34,13 @@ _SEGMENT_SOURCES = (
     "benchmarks/corpus.py",
     "benchmarks/memory_build.py",
 )
-_BUILD_SOURCES = ("src/shardlake/core", "src/shardlake/engine", "src/shardlake/format", "src/shardlake/query", "builder")
+_BUILD_SOURCES = (
+    "src/shardlake/core",
+    "src/shardlake/engine",
+    "src/shardlake/format",
+    "src/shardlake/query",
+    "builder",
+)
 
 
 def columns_of(corpus: Corpus) -> memory_build.Columns:

@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connection.setsockopt(6, 1, 1)  # TCP_NODELAY
 
-    def do_GET(self) -> None:  # noqa: N802  # http.server calls it so
+    def do_GET(self) -> None:  # http.server calls it so
         if self.path == _CONTROL:
             body = self.server.counts.take()
             self.send_response(200)
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
         return len(data)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server names it so
+    def log_message(self, format: str, *args: object) -> None:  # http.server names it so
         """Says nothing."""
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
 
@@ -44,7 +45,8 @@ def main() -> None:
     base.single_threaded()
     made = corpus(args.rows)
     asked = Asked(made, args.queries)
-    results = {"shardlake": _ours(made, asked), "faiss": _faiss(made, asked)}
+    results = {"shardlake": _ours(made, asked)}
+    results["faiss"] = _faiss(made, asked, metrics.recall(results["shardlake"]["ids"], asked.truth))
     if find_spec("lancedb"):
         results["LanceDB"] = _lance(made, asked)
     workers = os.cpu_count() or 1
@@ -74,9 +76,9 @@ class Asked:
 
     def passing(self, made: Corpus, number: int) -> npt.NDArray[np.bool_]:
         """Returns the rows within the ranges of one query."""
-        there: npt.NDArray[np.bool_] = (
-            (made.uniform >= self.low[number]) & (made.uniform < self.high[number])
-        ).all(axis=1)
+        there: npt.NDArray[np.bool_] = ((made.uniform >= self.low[number]) & (made.uniform < self.high[number])).all(
+            axis=1
+        )
         return there
 
     def body(self, number: int) -> bytes:
@@ -137,7 +139,7 @@ def _ours_in_parallel(asked: Asked, rows: int, workers: int) -> dict[str, Any]:
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(rows, count)) as pool:
         list(pool.map(_search, [(0, min(BATCH, count))] * workers * 2))  # every worker has its lists
         began = time.perf_counter()
-        parts = list(pool.map(_search, zip(cuts, cuts[1:], strict=False)))
+        parts = list(pool.map(_search, pairwise(cuts)))
         wall_s = time.perf_counter() - began
     return {"wall_s": wall_s, "ids": [found for part in parts for found in part]}
 
@@ -152,16 +154,27 @@ def _search(span: tuple[int, int]) -> list[list[int]]:
     return found
 
 
-def _faiss(made: Corpus, asked: Asked) -> dict[str, Any]:
-    """The filter is evaluated by numpy within the time: every query has its own."""
-    import faiss
-
+def _faiss(made: Corpus, asked: Asked, recall: float) -> dict[str, Any]:
+    """Lists are doubled until the recall is ours or all are probed; the last pass counts."""
+    from benchmarks.filtered import WITHIN, primary
     from benchmarks.systems.bare_faiss import composed
     from benchmarks.systems.ours import Service, plan_of
 
     built = prepared.built(made)
     nprobe, candidates = plan_of(Service(built).leaf_request(asked.body(0)))
-    index = composed(built, made.base)
+    index, lists = composed(built, made.base), primary(built).lists
+    while True:
+        nprobe = min(nprobe, lists)
+        done = _faiss_pass(made, asked, index, nprobe, candidates)
+        if nprobe == lists or metrics.recall(done["ids"], asked.truth) >= recall - WITHIN:
+            return done
+        nprobe *= 2
+
+
+def _faiss_pass(made: Corpus, asked: Asked, index: Any, nprobe: int, candidates: int) -> dict[str, Any]:  # noqa: ANN401
+    """The filter is evaluated by numpy within the time: every query has its own."""
+    import faiss
+
     columns = [np.ascontiguousarray(made.uniform[:, number]) for number in range(len(UNIFORM))]
     ids = []
     began = time.perf_counter()

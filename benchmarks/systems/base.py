@@ -13,9 +13,8 @@ from typing import Any, Protocol
 
 from benchmarks.corpus import Vectors
 
-THREADS = {
-    name: "1" for name in ("OMP_NUM_THREADS", "LANCE_CPU_THREADS", "TOKIO_WORKER_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-}
+_POOLS = ("OMP", "OPENBLAS", "RAYON")
+THREADS = {f"{pool}_NUM_THREADS": "1" for pool in _POOLS} | {"LANCE_CPU_THREADS": "1", "TOKIO_WORKER_THREADS": "1"}
 
 
 class System(Protocol):

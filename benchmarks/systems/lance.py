@@ -36,7 +36,14 @@ def prepare(made: Corpus) -> dict[str, float]:
     ready = folder_of(made) / _READY
     if not ready.exists():
         command = [sys.executable, "-m", "benchmarks.systems.lance"]
-        command += ["--rows", str(made.rows), "--dimension", str(made.base.shape[1]), "--queries", str(len(made.queries))]
+        command += [
+            "--rows",
+            str(made.rows),
+            "--dimension",
+            str(made.base.shape[1]),
+            "--queries",
+            str(len(made.queries)),
+        ]
         free = {name: value for name, value in os.environ.items() if name not in THREADS}
         subprocess.run(command, check=True, env=free)
     seconds: dict[str, float] = orjson.loads(ready.read_bytes())
@@ -115,7 +122,12 @@ class Lance:
     """A table, asked with its default of 20 lists, or another; `widened` goes on while there are fewer than K hits."""
 
     def __init__(  # lancedb has no types
-        self, table: Any, *, nprobes: int = NPROBES, refine_factor: int = REFINE_FACTOR, widened: bool = False  # noqa: ANN401
+        self,
+        table: Any,  # noqa: ANN401
+        *,
+        nprobes: int = NPROBES,
+        refine_factor: int = REFINE_FACTOR,
+        widened: bool = False,
     ) -> None:
         self.name = "LanceDB, widened" if widened else "LanceDB"
         self._widened = widened

@@ -63,7 +63,9 @@ class _Inline:
 class Service:
     """Router and leaf over stores, in one process, knowing nothing yet."""
 
-    def __init__(self, built: Built, *, router_store: ObjectStore | None = None, leaf_store: ObjectStore | None = None) -> None:
+    def __init__(
+        self, built: Built, *, router_store: ObjectStore | None = None, leaf_store: ObjectStore | None = None
+    ) -> None:
         self.leaf = ShardSearch(ShardCache(leaf_store or built.store, max_bytes=1 << 40), clock=time.monotonic)
         self._invoker = _Inline(self._answer)
         self._asked: LeafRequest | None = None
@@ -108,7 +110,7 @@ class Service:
 
         Reaches into the opened shards: no user can ask for this, and no caller of the service needs it.
         """
-        for shard in self.leaf._cache._shards.values():  # noqa: SLF001
+        for shard in self.leaf._cache._shards.values():
             for held in ("_columns", "_passing_cache"):
                 getattr(shard, held, {}).clear()
 
