@@ -1,4 +1,4 @@
-"""Stage 3: each part's live items, with the list of each vector, sorted by shard: one artefact a part.
+"""Stage 4: each part's live items, with the list of each vector, sorted by shard: one artefact a part.
 
 Sorted so that the next stage reads what a shard needs of a part in one range.
 """
@@ -6,12 +6,12 @@ Sorted so that the next stage reads what a shard needs of a part in one range.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
 from builder.context import BuildContext
+from builder.deal import Dealing
 from builder.survey import Survey, read_segments
 from builder.train import TrainedSpace
 from shardlake.core import training
@@ -35,29 +35,31 @@ def part_name(number: int) -> str:
     return f"part-{number:05d}"
 
 
-def assign(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], shards: int) -> None:
-    """Writes the artefacts of all parts that do not stand yet."""
+def assign(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], dealing: Dealing) -> None:
+    """Writes the artefacts of all parts that do not stand yet. Spaces computed from others have no part in it."""
+    trained = {name: space for name, space in trained.items() if space.spec.source is None}
     for number, segments in enumerate(found.parts):
         context.report("assign", 0.15 + 0.3 * number / len(found.parts))
         if not context.has(part_name(number)):
-            _assign_part(context, found, trained, shards, number, segments)
+            _assign_part(context, found, trained, dealing, number, segments)
 
 
 def _assign_part(  # noqa: PLR0917  # private: one caller
     context: BuildContext,
     found: Survey,
     trained: dict[str, TrainedSpace],
-    shards: int,
+    dealing: Dealing,
     number: int,
     segments: tuple[int, ...],
 ) -> None:
     items = _gather(context, found, trained, segments)
     lists = {name: _lists(space, items.vectors[name], items.has[name]) for name, space in trained.items()}
     primary = next(iter(trained.values()))
-    shard_of = _shards(primary, lists[primary.spec.name], items.ids, shards)
-    order = np.lexsort((lists[primary.spec.name], shard_of))
+    own_lists = lists[primary.spec.name]
+    shard_of = dealing.shards_of(items.ids, items.payloads, own_lists, primary.list_starts)
+    order = np.lexsort((own_lists, shard_of))
     arrays: dict[str, npt.NDArray[np.generic]] = {
-        "shard_starts": np.searchsorted(shard_of[order], np.arange(shards + 1)).astype(np.int64)
+        "shard_starts": np.searchsorted(shard_of[order], np.arange(dealing.shards + 1)).astype(np.int64)
     }
     for name in trained:
         arrays[f"lists/{name}"] = lists[name][order].astype(np.int32)
@@ -103,11 +105,3 @@ def _lists(space: TrainedSpace, vectors: Float32Array, has: npt.NDArray[np.bool_
         chunk = rows[start : start + ASSIGN_ROWS]
         lists[chunk] = training.assign(vectors[chunk], space.centroids, space.spec.metric)
     return lists
-
-
-def _shards(primary: TrainedSpace, lists: Int64Array, ids: list[bytes], shards: int) -> Int64Array:
-    shard_of = np.searchsorted(primary.list_starts[1:], lists, side="right").astype(np.int64)
-    # An item without a primary vector has no nearest list: its id decides.
-    for row in np.flatnonzero(lists == NO_LIST).tolist():
-        shard_of[row] = int.from_bytes(blake2b(ids[row], digest_size=8).digest(), "little") % shards
-    return shard_of

@@ -1,4 +1,4 @@
-"""Stage 5: what each plan finds: held-out queries are searched exactly, and by every plan of the grid.
+"""Stage 6: what each plan finds: held-out queries are searched exactly, and by every plan of the grid.
 
 A query is an item of the collection that is left out of its own answer; what is learned holds for queries of the items'
 own law. Memory: one shard.
@@ -7,13 +7,14 @@ own law. Memory: one shard.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from builder.assign import part_name
 from builder.context import BuildContext
+from builder.stored import open_stored
 from builder.survey import Survey
 from builder.train import TrainedSpace
 from builder.write import labels
@@ -22,10 +23,9 @@ from shardlake.contracts.shard import LeafStats
 from shardlake.core import exact
 from shardlake.core.calibration import CALIBRATED_K, CANDIDATES_GRID, CONFIDENCE, CurvePoint, nprobe_grid
 from shardlake.core.vectors import coarse_scores, nearest_lists
-from shardlake.deadline import Deadline
-from shardlake.engine.shard import OpenShard, open_shard
-from shardlake.engine.spaces import NO_LIST, IvfPqSpace
-from shardlake.store.base import ByteRange, ObjectStore
+from shardlake.engine.binary_space import NearestBuckets
+from shardlake.engine.shard import OpenShard
+from shardlake.engine.spaces import NO_LIST
 from shardlake.types import Float32Array, IndexType, Int64Array
 
 QUERIES = 256
@@ -56,7 +56,7 @@ def calibrate(
         context.report("calibrate", 0.8)
         stored = context.load(f"curve-{name}")
         if stored is None:
-            points = _curve(context, found, space, shards) if space.index is IndexType.IVF_PQ else []
+            points = [] if space.index is IndexType.FLAT else _curve(context, found, space, shards)
             stored = context.save(f"curve-{name}", {}, {"points": [asdict(point) for point in points]})
         curves[name] = [CurvePoint(**point) for point in stored.meta["points"]]
     return curves
@@ -67,13 +67,13 @@ def _curve(context: BuildContext, found: Survey, space: TrainedSpace, shards: Se
     plans = [
         _Plan(k, nprobe, per_hit)
         for k in CALIBRATED_K
-        for nprobe in nprobe_grid(len(space.centroids))
+        for nprobe in nprobe_grid(space.probes)
         for per_hit in CANDIDATES_GRID
         if k * per_hit <= MAX_CANDIDATES
     ]
     best = {plan: _Best(len(held_out.vectors), plan.k) for plan in plans}
     for row in shards:
-        opened = _open(context.store, row)
+        opened = open_stored(context.store, row)
         _search_shard(opened, space, row, held_out, best, _flat(labels(context, row.shard_id)))
     return [_point(plan, best[plan], held_out) for plan in plans]
 
@@ -112,7 +112,7 @@ def _draw(
 
 
 def _blocks(context: BuildContext, found: Survey, space: TrainedSpace) -> Iterator[tuple[Int64Array, Float32Array]]:
-    name = space.spec.name
+    name = space.stored_as
     for number in range(len(found.parts)):
         part = context.load(part_name(number))
         assert part is not None
@@ -174,25 +174,47 @@ def _search_shard(  # noqa: PLR0917  # private: one caller
     shard_labels: Int64Array,
 ) -> None:
     leaf = opened.space(space.spec.name)
-    assert isinstance(leaf, IvfPqSpace)
-    reader = opened.reader(LeafStats())
-    leaf.load(range(leaf.lists.space.lists), reader)
-    first, stop = row.lists[space.spec.name]
+    leaf.load(range(leaf.lists.space.lists), opened.reader(LeafStats()))
+    candidates = _of_buckets(opened, space) or _of_lists(opened, space, row)
     for i, query in enumerate(held_out.vectors):
-        ranked = nearest_lists(coarse_scores(query, space.centroids, space.spec.metric), len(space.centroids))
-        for nprobe in nprobe_grid(len(space.centroids)):
-            probed = ranked[:nprobe]
-            local = probed[(probed >= first) & (probed < stop)] - first
-            if len(local):
-                rows = leaf.scan(query, leaf.lists.probe(query, local), MAX_CANDIDATES, None, reader)
+        found_rows = candidates(query)
+        for nprobe in nprobe_grid(space.probes):
+            rows = found_rows(nprobe)
+            if len(rows):
                 found = _Found(shard_labels[rows], leaf.score_rows(query, rows)).without(int(held_out.labels[i]))
                 for plan, kept in best.items():
                     if plan.nprobe == nprobe:
                         kept.add(i, found.first(plan.k * plan.per_hit))
 
 
-def _open(store: ObjectStore, row: ShardRow) -> OpenShard:
-    def read(spans: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
-        return store.get_ranges(row.key, [ByteRange(a, b) for a, b in spans], deadline=deadline)
+_Candidates = Callable[[Float32Array], Callable[[int], Int64Array]]
+"""Takes a query, then a depth; returns the rows to refine, best first."""
 
-    return open_shard(read([(row.footer_offset, row.bytes)], None)[0], row.bytes, read)
+
+def _of_lists(opened: OpenShard, space: TrainedSpace, row: ShardRow) -> _Candidates:
+    leaf, reader = opened.space(space.spec.name), opened.reader(LeafStats())
+    first, stop = row.lists[space.spec.name]
+
+    def of_query(query: Float32Array) -> Callable[[int], Int64Array]:
+        ranked = nearest_lists(coarse_scores(query, space.centroids, space.spec.metric), len(space.centroids))
+
+        def at_depth(nprobe: int) -> Int64Array:
+            probed = ranked[:nprobe]
+            local = probed[(probed >= first) & (probed < stop)] - first
+            if not len(local):
+                return np.empty(0, np.int64)
+            return leaf.scan(query, leaf.lists.probe(query, local), MAX_CANDIDATES, None, reader)
+
+        return at_depth
+
+    return of_query
+
+
+def _of_buckets(opened: OpenShard, space: TrainedSpace) -> _Candidates | None:
+    nearest = opened.nearest(space.spec.name)
+    if not isinstance(nearest, NearestBuckets):
+        return None
+    buckets = nearest.buckets
+    stats = LeafStats()
+    reader = opened.reader(stats)
+    return lambda query: lambda nprobe: buckets.candidates(query, nprobe, (0, MAX_CANDIDATES), None, reader, stats)

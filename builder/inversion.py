@@ -3,41 +3,32 @@
 A run is what was taken in until it held RUN_TOKENS words or RUN_TERMS terms: its occurrences sorted by term and,
 within a term, by row and position, as they came. Runs come in order of rows, so a term's occurrences in all runs, one
 run after another, are in order too. Memory: one run (about 150 MB at its bounds), and the occurrences of the
-commonest term.
+commonest term, about 50 bytes each.
 """
 
 from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby, pairwise
-from operator import itemgetter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from shardlake.format.terms import term_key
+from shardlake.format.terms import TermBatch, term_key
 from shardlake.query.text import Analyzer
 
 RUN_TOKENS = 2_000_000
 RUN_TERMS = 500_000
+BATCH_OCCURRENCES = 131_072  # given out at a time, and those of the last term
 _KEYS_PER_READ = 4_096
+_OCCURRENCE = ("rows", "positions")
 _COLUMNS = {"rows": "<u4", "positions": "<u2", "counts": "<u4", "ends": "<u8", "keys": "|u1"}
 
 Column = npt.NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrences:
-    """One term: (n,) rows, ascending, and (n,) positions of each time that it stands in a text."""
-
-    key: bytes
-    rows: Column
-    positions: Column
 
 
 class _Ids(dict[str, int]):
@@ -63,9 +54,11 @@ class Inverter:
         folder: where the runs may lie.
         languages: of the text attributes, by ordinal.
         rows: of the shard.
+        run_tokens: words of a run.
     """
 
-    def __init__(self, folder: Path, languages: list[str], rows: int) -> None:
+    def __init__(self, folder: Path, languages: list[str], rows: int, *, run_tokens: int = RUN_TOKENS) -> None:
+        self._run_tokens = run_tokens
         self._analyzers = [Analyzer(language) for language in languages]
         self.lengths = [np.zeros(rows, np.uint16) for _ in languages]
         self._files = {name: folder / f"terms-{name}.bin" for name in _COLUMNS}
@@ -79,11 +72,11 @@ class Inverter:
         self.lengths[ordinal][row] = len(words)
         self._tokens.extend(map(self._ids[ordinal].__getitem__, words))
         self._texts.extend((row, len(words)))
-        if len(self._tokens) >= RUN_TOKENS or len(self._terms) >= RUN_TERMS:
+        if len(self._tokens) >= self._run_tokens or len(self._terms) >= RUN_TERMS:
             self._end_run()
 
-    def terms(self) -> Iterator[Occurrences]:
-        """Yields all terms, ascending. Nothing can be added after."""
+    def terms(self) -> Iterator[TermBatch]:
+        """Yields all terms, ascending, some thousands at a time. Nothing can be added after."""
         self._end_run()
         for handle in self._handles.values():
             handle.close()
@@ -94,9 +87,9 @@ class Inverter:
             runs.append(_entries(columns, range(first_term, first_term + terms), first_token, first_key))
             first_key += int(columns["ends"][first_term + terms - 1])
             first_term, first_token = first_term + terms, first_token + tokens
-        for key, parts in groupby(heapq.merge(*runs), key=itemgetter(0)):
-            spans = [slice(start, stop) for _, start, stop in parts]
-            yield Occurrences(key, _join(columns["rows"], spans), _join(columns["positions"], spans))
+        lengths = np.stack(self.lengths)
+        for keys, spans in _batches(heapq.merge(*runs)):
+            yield _batch(columns, lengths, keys, spans)
 
     def _begin_run(self) -> None:
         self._terms: dict[bytes, int] = {}
@@ -143,9 +136,46 @@ def _entries(
         begin = ends[-1]
 
 
-def _join(column: Column, spans: list[slice]) -> Column:
-    return column[spans[0]] if len(spans) == 1 else np.concatenate([column[span] for span in spans])
+def _batches(entries: Iterable[tuple[bytes, int, int]]) -> Iterator[tuple[list[bytes], list[list[tuple[int, int]]]]]:
+    """Yields (keys, where the occurrences of each lie) of some terms together."""
+    keys: list[bytes] = []
+    spans: list[list[tuple[int, int]]] = []
+    size = 0
+    for key, start, stop in entries:
+        if not keys or key != keys[-1]:
+            if size >= BATCH_OCCURRENCES:
+                yield keys, spans
+                keys, spans, size = [], [], 0
+            keys.append(key)
+            spans.append([])
+        spans[-1].append((start, stop))
+        size += stop - start
+    if keys:
+        yield keys, spans
+
+
+def _batch(
+    columns: dict[str, Column], lengths: Column, keys: list[bytes], spans: list[list[tuple[int, int]]]
+) -> TermBatch:
+    flat = [slice(*span) for of_term in spans for span in of_term]
+    rows, positions = (np.concatenate([columns[n][span] for span in flat]).astype(np.int32) for n in _OCCURRENCE)
+    occurrences = np.array([sum(stop - start for start, stop in of_term) for of_term in spans])
+    term_of = np.repeat(np.arange(len(keys), dtype=np.int32), occurrences)
+    # A row begins where it, or the term, is another than before.
+    firsts = np.flatnonzero((np.diff(rows, prepend=-1) != 0) | (np.diff(term_of, prepend=-1) != 0))
+    term_of, distinct = term_of[firsts], rows[firsts]
+    ordinals = np.frombuffer(bytes(key[0] for key in keys), np.uint8)
+    return TermBatch(
+        keys=keys,
+        counts=np.bincount(term_of, minlength=len(keys)),
+        occurrences=occurrences,
+        rows=distinct,
+        frequencies=np.diff(firsts, append=len(rows)),
+        lengths=lengths[ordinals[term_of], distinct].astype(np.int32),
+        positions=positions,
+    )
 
 
 def _map(path: Path, dtype: str) -> Column:
-    return np.memmap(path, dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
+    # A plain view: slices of a memmap cost ten times those of an array.
+    return np.asarray(np.memmap(path, dtype, mode="r")) if path.stat().st_size else np.empty(0, dtype)

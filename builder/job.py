@@ -5,7 +5,7 @@ Example: `run(context)` returns the committed pointer; killed anywhere and run a
 
 from __future__ import annotations
 
-from builder import assign, calibrate, publish, survey, terms, train, write
+from builder import assign, calibrate, deal, publish, survey, terms, train, write
 from builder.context import BuildContext
 from shardlake.catalog.base import Pointer
 from shardlake.errors import Conflict
@@ -45,12 +45,14 @@ def _build(context: BuildContext) -> Pointer:
     # A second run may have ended since we looked: then the survey is a new one, and would lead to a second commit.
     if (landed := _landed(context)) is not None:
         return landed
-    shards = train.shard_count(found, context.schema.target_rows)
+    dealing = deal.deal(context, found)
     context.report("train", 0.05)
-    trained = train.train(context, found)
-    assign.assign(context, found, trained, shards)
-    rows = write.write(context, found, trained, shards)
-    texts = terms.merge(context, found.version, shards)
+    trained = train.train(context, found, dealing)
+    primary = trained[context.schema.spaces[0].name]
+    dealing = deal.weigh(context, found, dealing, primary.spec.name, primary.centroids, primary.spec.metric)
+    assign.assign(context, found, trained, dealing)
+    rows = write.write(context, found, trained, dealing.shards)
+    texts = terms.merge(context, found.version, dealing.shards)
     curves = calibrate.calibrate(context, found, trained, rows)
     context.report("commit", 0.98)
     key = publish.write_manifest(context, found, trained, rows, curves, texts)

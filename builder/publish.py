@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from builder.context import BuildContext
+from builder.stored import open_stored
 from builder.survey import Survey
 from builder.train import TrainedSpace
 from shardlake.catalog.base import Pointer, ShardRow
 from shardlake.core.calibration import CurvePoint
 from shardlake.format import locations
-from shardlake.format.manifest import Manifest, ManifestSpace, ManifestTerms, encode_manifest, encode_routing
+from shardlake.format.manifest import Manifest, ManifestSpace, ManifestTerms, encode_manifest
+from shardlake.format.routing import ListExtents, Routing, encode_routing
+from shardlake.format.shard_header import ShardHeader
 
 NAME = "manifest"
 
@@ -24,7 +27,8 @@ def write_manifest(  # noqa: PLR0917  # one caller: the job
     terms: ManifestTerms | None,
 ) -> str:
     """Writes the routing files and the manifest; returns the manifest's key."""
-    spaces = [_describe(context, found, space, curves[name]) for name, space in trained.items()]
+    headers = [open_stored(context.store, row).header for row in shards]
+    spaces = [_describe(context, found, space, curves[name], headers) for name, space in trained.items()]
     manifest = Manifest(
         collection=context.collection,
         uid=context.uid,
@@ -44,20 +48,29 @@ def write_manifest(  # noqa: PLR0917  # one caller: the job
     return key
 
 
-def _describe(context: BuildContext, found: Survey, space: TrainedSpace, curve: Sequence[CurvePoint]) -> ManifestSpace:
+def _describe(
+    context: BuildContext,
+    found: Survey,
+    space: TrainedSpace,
+    curve: Sequence[CurvePoint],
+    shards: Sequence[ShardHeader],
+) -> ManifestSpace:
     name = space.spec.name
-    key = locations.routing(context.uid, found.version, name)
-    context.store.put(key, encode_routing(space.centroids))
+    key = None
+    if space.hash is None:  # buckets are chosen by the shards: every shard has all of them
+        key = locations.routing(context.uid, found.version, name)
+        extents = ListExtents.of_shards([(h.arrays[f"lists/{name}"], h.arrays[f"list_rows/{name}"]) for h in shards])
+        context.store.put(key, encode_routing(Routing(centroids=space.centroids, extents=extents)))
     return ManifestSpace(
         name=name,
         dimension=space.spec.dimension,
         metric=space.spec.metric,
         index=space.index,
-        lists=len(space.centroids),
+        lists=space.probes,
         rows=space.rows,
         routing_key=key,
         curve=tuple(curve),
-        encoder_digest=found.encoders.get(name),
+        encoder_digest=found.encoders.get(space.stored_as),
     )
 
 

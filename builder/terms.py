@@ -8,7 +8,7 @@ term of the shard; while shards are merged, CHUNK_TERMS terms a shard, about 1 M
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any
@@ -19,7 +19,7 @@ import orjson
 
 from builder.context import BuildContext
 from builder.gather import ArtefactFile, ShardRows
-from builder.inversion import Inverter, Occurrences
+from builder.inversion import Inverter
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.manifest import ManifestTerms
@@ -55,8 +55,9 @@ def write_terms(
     inverter = Inverter(context.scratch, languages, len(order))
     _take_in(inverter, ordinals, rows, order)
     terms, chunks = TermWriter(writer), _Chunks()
-    for found in inverter.terms():
-        chunks.add(found.key, _write_term(terms, inverter.lengths[found.key[0]], found))
+    for batch in inverter.terms():
+        terms.add(batch)
+        chunks.add(batch.keys, batch.counts.tolist())
     terms.flush()
     totals = [
         {"name": name, "docs": int(np.count_nonzero(lengths)), "tokens": int(lengths.sum(dtype=np.int64))}
@@ -75,16 +76,6 @@ def _take_in(inverter: Inverter, ordinals: Mapping[str, int], rows: ShardRows, o
                 inverter.add(row, ordinal, text)
 
 
-def _write_term(terms: TermWriter, lengths: npt.NDArray[np.uint16], found: Occurrences) -> int:
-    """Writes one term; returns how many rows have it."""
-    rows = found.rows.astype(np.int64)
-    firsts = np.flatnonzero(np.diff(rows, prepend=-1))
-    distinct = rows[firsts]
-    frequencies = np.diff(firsts, append=len(rows))
-    terms.add(found.key, distinct, frequencies, lengths[distinct].astype(np.int64), found.positions.astype(np.int64))
-    return len(distinct)
-
-
 class _Chunks:
     """Terms and their numbers of rows, as blocks of an artefact."""
 
@@ -94,10 +85,10 @@ class _Chunks:
         self._keys: list[bytes] = []
         self._df: list[int] = []
 
-    def add(self, key: bytes, df: int) -> None:
-        self._keys.append(key)
-        self._df.append(df)
-        if len(self._keys) == CHUNK_TERMS:
+    def add(self, keys: Sequence[bytes], counts: Sequence[int]) -> None:
+        self._keys.extend(keys)
+        self._df.extend(counts)
+        while len(self._keys) >= CHUNK_TERMS:
             self._close()
 
     def finish(self) -> dict[str, npt.NDArray[Any]]:
@@ -107,11 +98,12 @@ class _Chunks:
 
     def _close(self) -> None:
         if self._keys:
-            self._arrays[f"keys/{self.count}"] = np.frombuffer(b"".join(self._keys), np.uint8)
-            self._arrays[f"ends/{self.count}"] = np.cumsum([0, *map(len, self._keys)]).astype(np.uint32)
-            self._arrays[f"df/{self.count}"] = np.asarray(self._df, np.uint32)
+            keys = self._keys[:CHUNK_TERMS]
+            self._arrays[f"keys/{self.count}"] = np.frombuffer(b"".join(keys), np.uint8)
+            self._arrays[f"ends/{self.count}"] = np.cumsum([0, *map(len, keys)]).astype(np.uint32)
+            self._arrays[f"df/{self.count}"] = np.asarray(self._df[:CHUNK_TERMS], np.uint32)
             self.count += 1
-        self._keys, self._df = [], []
+        del self._keys[:CHUNK_TERMS], self._df[:CHUNK_TERMS]
 
 
 def merge(context: BuildContext, version: str, shards: int) -> ManifestTerms | None:

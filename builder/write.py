@@ -1,8 +1,6 @@
-"""Stage 4: the shards. Each is written to a scratch file front to back, uploaded, and recorded in one artefact."""
+"""Stage 5: the shards. Each is written to a scratch file front to back, uploaded, and recorded in one artefact."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import orjson
@@ -12,19 +10,17 @@ from builder.gather import ShardRows, gather
 from builder.survey import Survey
 from builder.terms import write_terms
 from builder.train import TrainedSpace
+from builder.write_space import write_space, write_tail
 from shardlake.catalog.base import ShardRow
-from shardlake.core.fast_scan import pack
-from shardlake.core.ivf_pq import encode
-from shardlake.core.vectors import pad, padded_dimension, quantize_rows
 from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
-from shardlake.format.shard import ITEM_CHUNK_BYTES, SHARD_KIND, ListBlock, ShardSpace, ShardWriter
+from shardlake.format.shard import SHARD_KIND, ShardWriter, chunk_bytes
 from shardlake.format.terms import TermWriter
 from shardlake.query.columns import Column, build_column, concatenate
-from shardlake.types import CollectionSchema, IndexType, Int64Array
+from shardlake.types import CollectionSchema, Int64Array
 
-BATCH_ROWS = 16_384  # encoded, or parsed for columns, at a time
+BATCH_ROWS = 16_384  # parsed for columns at a time
 
 
 def shard_name(shard_id: int) -> str:
@@ -64,7 +60,7 @@ def _decode(stored: Container) -> ShardRow:
 
 
 def _write_shard(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], shard_id: int) -> Container:
-    dimensions = {name: space.spec.dimension for name, space in trained.items()}
+    dimensions = {name: space.spec.dimension for name, space in trained.items() if space.spec.source is None}
     rows = gather(context, shard_id, len(found.parts), dimensions)
     order = _row_order(rows, next(iter(trained)))
     path = context.scratch / "shard.bin"
@@ -102,7 +98,7 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     order: Int64Array,
     terms: TermWriter | None,
 ) -> tuple[int, dict[str, tuple[object, object]]]:
-    described = [_write_space(writer, space, shard_id, rows, order) for space in trained.values()]
+    described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
     columns = _columns(schema, rows, order)
     for name, column in columns.items():
         writer.add_column(name, column)
@@ -110,83 +106,17 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     writer.add_array("id_rank", _id_rank(ids))
     writer.add_ids(ids)
     _write_items(writer, rows, order)
-    tail_offset = writer.begin_tail(list(trained))
     for name, space in trained.items():
-        first, stop = space.shard_lists(shard_id)
-        writer.add_array(f"centroids/{name}", space.centroids[first:stop])
-        if space.codewords is not None:
-            writer.add_array(f"codewords/{name}", space.codewords)
+        if space.spec.source is None:
+            writer.add_array(f"centroids/{name}", space.centroids[slice(*space.shard_lists(shard_id))])
+    tail_offset = writer.begin_tail(list(trained))
+    for space in trained.values():
+        write_tail(writer, space)
     if terms is not None:
         terms.add_to_tail()
     writer.finish(rows=rows.rows, spaces=described, attributes=schema.attributes)
     zones = {name: zone for name, column in columns.items() if (zone := column.zone()) is not None}
     return tail_offset, zones
-
-
-def _write_space(
-    writer: ShardWriter, space: TrainedSpace, shard_id: int, rows: ShardRows, order: Int64Array
-) -> ShardSpace:
-    name, spec = space.spec.name, space.spec
-    first, stop = space.shard_lists(shard_id)
-    lists = rows.lists[name][order]
-    by_list = np.argsort(lists, kind="stable")
-    bounds = np.searchsorted(lists[by_list], np.arange(first, stop + 1))
-    has_codes = space.index is IndexType.IVF_PQ
-    for group in _groups(bounds):
-        _write_lists(writer, space, rows, order, by_list, bounds, group)
-    for number in range(stop - first):
-        members = by_list[bounds[number] : bounds[number + 1]]
-        writer.add_exact(name, rows.vectors[name][order[members]])
-    if not space.is_primary:
-        writer.add_array(f"row_lists/{name}", lists.astype(np.int32))
-    return ShardSpace(
-        name=name,
-        dimension=spec.dimension,
-        metric=spec.metric,
-        index=space.index,
-        lists=stop - first,
-        code_bytes=padded_dimension(spec.dimension) // 4 if has_codes else 0,
-    )
-
-
-def _groups(bounds: Int64Array) -> Iterator[range]:
-    """Yields ranges of consecutive lists of about BATCH_ROWS rows together."""
-    start = 0
-    for number in range(1, len(bounds)):
-        if bounds[number] - bounds[start] >= BATCH_ROWS or number == len(bounds) - 1:
-            yield range(start, number)
-            start = number
-
-
-def _write_lists(  # noqa: PLR0917  # private: one caller
-    writer: ShardWriter,
-    space: TrainedSpace,
-    rows: ShardRows,
-    order: Int64Array,
-    by_list: Int64Array,
-    bounds: Int64Array,
-    group: range,
-) -> None:
-    begin, end = int(bounds[group.start]), int(bounds[group.stop])
-    members = by_list[begin:end]
-    name = space.spec.name
-    if space.codewords is None:
-        refine, scales = np.empty((0, space.spec.dimension), np.int8), np.empty(0, np.float32)
-        codes = np.empty((0, 0), np.uint8)
-    else:
-        vectors = np.asarray(rows.vectors[name][order[members]])
-        refine, scales = quantize_rows(vectors)
-        padded = pad(vectors, padded_dimension(space.spec.dimension))
-        codes = encode(padded, rows.lists[name][order[members]].astype(np.int64), space.book)
-    for number in group:
-        part = slice(int(bounds[number]) - begin, int(bounds[number + 1]) - begin)
-        block = ListBlock(
-            rows=members[part].astype(np.uint32),
-            scales=scales[part],
-            packed=pack(codes[part]) if len(codes) else np.empty(0, np.uint8),
-            refine=refine[part],
-        )
-        writer.add_list(name, block)
 
 
 def _columns(schema: CollectionSchema, rows: ShardRows, order: Int64Array) -> dict[str, Column]:
@@ -217,10 +147,10 @@ def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
 
 def _write_items(writer: ShardWriter, rows: ShardRows, order: Int64Array) -> None:
     sizes = np.diff(rows.payload_offsets)[order] + np.diff(rows.id_offsets)[order]
-    start, size = 0, 0
+    start, size, most = 0, 0, chunk_bytes(int(sizes.sum()))
     for row, bytes_of_row in enumerate(sizes.tolist()):
         size += bytes_of_row
-        if size >= ITEM_CHUNK_BYTES or row == len(sizes) - 1:
+        if size >= most or row == len(sizes) - 1:
             chunk = order[start : row + 1]
             writer.add_items(start, _ids(rows, chunk), _payloads(rows, chunk))
             start, size = row + 1, 0

@@ -18,7 +18,9 @@ from functions.build.service import Builds
 from functions.router import http
 from functions.router.service import Router
 from functions.router.versions import Versions
-from functions.shard_search.service import ShardCache, ShardSearch
+from functions.router.warming import Warming
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch
 from shardlake.catalog.base import BuildRow, BuildState, Catalog, CollectionRow, SegmentRow, ShardRow
 from shardlake.contracts.collection import body_of_schema
 from shardlake.contracts.shard import LeafAnswer, LeafStats, ShardRef
@@ -30,8 +32,18 @@ from shardlake.format.segment import SegmentItem, encode_segment
 from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
+from shardlake.store.blocks import BlockStore
 from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore
-from shardlake.types import AttributeSpec, AttributeType, CollectionSchema, IndexSpec, IndexType, Metric, SpaceSpec
+from shardlake.types import (
+    AttributeSpec,
+    AttributeType,
+    CollectionSchema,
+    IndexSpec,
+    IndexType,
+    Metric,
+    Sharding,
+    SpaceSpec,
+)
 from tests.leaf_searches import leaf_search
 from tests.small_world import Answer, recorded
 
@@ -45,11 +57,21 @@ _NUMBERS = itertools.count()
 
 
 def schema(
-    *spaces: SpaceSpec, target_rows: int = 1_000_000, attributes: Mapping[str, AttributeType] | None = None
+    *spaces: SpaceSpec,
+    target_rows: int = 1_000_000,
+    attributes: Mapping[str, AttributeType] | None = None,
+    sharding: Sharding = "cluster",
+    by: str | None = None,
 ) -> CollectionSchema:
-    """Returns a schema; without spaces one of four dimensions, named v."""
+    """Returns a schema; without spaces one of four dimensions, named v. `by` is the attribute that shards it."""
     specs = tuple(AttributeSpec(name=name, type=kind) for name, kind in sorted((attributes or {}).items()))
-    return CollectionSchema(spaces=spaces or (space(4),), attributes=specs, target_rows=target_rows)
+    return CollectionSchema(
+        spaces=spaces or (space(4),),
+        attributes=specs,
+        target_rows=target_rows,
+        sharding=sharding,
+        sharding_attribute=by,
+    )
 
 
 def space(
@@ -58,10 +80,12 @@ def space(
     *,
     metric: Metric = Metric.COSINE,
     encoder: str | None = None,
-    index: IndexType = IndexType.IVF_PQ,
+    index: IndexType | IndexSpec = IndexType.IVF_PQ,
+    source: str | None = None,
 ) -> SpaceSpec:
     """Returns a space's declaration."""
-    return SpaceSpec(name=name, dimension=dimension, metric=metric, encoder=encoder, index=IndexSpec(type=index))
+    spec = IndexSpec(type=index) if isinstance(index, IndexType) else index
+    return SpaceSpec(name=name, dimension=dimension, metric=metric, encoder=encoder, index=spec, source=source)
 
 
 def item(item_id: str, vectors: Mapping[str, Iterable[float]] | None = None, **attributes: object) -> SegmentItem:
@@ -82,7 +106,8 @@ class Lake:
 
     Attributes:
         leaf_store: what the leaf reads through; a test puts faults around it.
-        containers: one ShardSearch a shard, as Lambda would have.
+        containers: one ShardSearch a shard, as Lambda would have. disks: what the container of a shard keeps blocks on.
+        warm_up_mb: what the router lets a shard that answered cold read in the background.
     """
 
     schema: CollectionSchema
@@ -94,6 +119,8 @@ class Lake:
     leaf_store: ObjectStore | None = None
     containers: dict[int, ShardSearch] = field(default_factory=dict)
     cache_bytes: int = 1 << 30
+    disks: dict[int, BlockStore] = field(default_factory=dict)
+    warm_up_mb: int = 0
     log: io.StringIO = field(default_factory=io.StringIO)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _router: Router | None = None
@@ -183,7 +210,9 @@ class Lake:
         """Returns the container that serves a shard."""
         with self._lock:
             if shard_id not in self.containers:
-                cache = ShardCache(self.leaf_store or self.store, max_bytes=self.cache_bytes)
+                cache = ShardCache(
+                    self.leaf_store or self.store, max_bytes=self.cache_bytes, blocks=self.disks.get(shard_id)
+                )
                 self.containers[shard_id] = ShardSearch(cache, clock=self.clock, memory_mb=1024)
             return self.containers[shard_id]
 
@@ -202,6 +231,7 @@ class Lake:
             invoker=self.invoker,
             clock=self.clock,
             versions=Versions(self.catalog, reads),
+            warming=Warming(self.invoker, "shard-search", megabytes=self.warm_up_mb),
         )
 
     def post(self, path: str, body: object, *, router: Router | None = None, left_ms: float = 29_000) -> Answer:

@@ -89,10 +89,10 @@ def write(
     writer.add_array("id_rank", np.argsort(np.argsort(np.array(ids))).astype(np.uint32))
     for first, stop in ((0, 6), (6, ROWS)):
         writer.add_items(first, ids[first:stop], [orjson.dumps(one) for one in items[first:stop]])
-    offset = writer.begin_tail(["coded", "flat"])
     writer.add_array("centroids/coded", centroids)
-    writer.add_array("codewords/coded", codewords)
     writer.add_array("centroids/flat", _rows(5, 1, FLAT))
+    offset = writer.begin_tail(["coded", "flat"])
+    writer.add_array("codewords/coded", codewords)
     container.finish(meta(_meta()))  # type: ignore[arg-type]  # a lie may be anything
     return sink.getvalue(), offset
 
@@ -116,9 +116,10 @@ def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array) -> Non
     for number, rows in enumerate(members):
         refine, scales = quantize_rows(vectors[rows])
         codes = encode(pad(vectors[rows], padded), np.full(len(rows), number), book)
-        writer.add_list(
-            "coded", ListBlock(rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine)
+        block = ListBlock(
+            rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine, centroid=centroids[number]
         )
+        writer.add_list("coded", block)
     for rows in members:
         writer.add_exact("coded", vectors[rows])
 
@@ -157,10 +158,20 @@ def searches(filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[LeafSea
     ]
 
 
-def everything(data: bytes, tail_offset: int, filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[Any]:
+def ranking() -> LeafSearch:
+    """Returns a search whose lists the shard ranks itself: since version 2 only such ones read all centroids."""
+    return leaf_search(space="coded", query=_rows(6, 1, CODED)[0], k=2, nprobe=1, candidates=2)
+
+
+def everything(
+    data: bytes,
+    tail_offset: int,
+    filters: Sequence[list[Any]] = (["or", *FILTERS],),
+    more: Sequence[LeafSearch] = (),
+) -> list[Any]:
     """Returns what all searches of a shard answer, as plain values. Raises what they raise."""
     shard = opened(data, tail_offset)
-    return [plain(shard.search(search)) for search in searches(filters)]
+    return [plain(shard.search(search)) for search in [*searches(filters), *more]]
 
 
 def plain(answer: LeafAnswer) -> list[Any]:

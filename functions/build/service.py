@@ -24,7 +24,7 @@ ENDED = frozenset({BuildState.DONE, BuildState.FAILED})
 
 def rows_of_a_part(schema: CollectionSchema) -> int:
     """Returns how many rows' vectors fill a part: what a stage holds at a time, and one object of the store."""
-    row_bytes = 4 * sum(space.dimension for space in schema.spaces)
+    row_bytes = 4 * sum(space.dimension for space in schema.stored_spaces)
     return max(1, PART_BYTES // max(row_bytes, 1))
 
 

@@ -64,7 +64,7 @@ def encode_items(
     """
     done = Encoded(vectors=[dict(item.vectors) for item in items])
     for name, info in encoders.items():
-        spaces = [space for space in schema.spaces if space.encoder == name]
+        spaces = [space for space in schema.stored_spaces if space.encoder == name]
         inputs = _inputs(items, spaces, info)
         if not inputs:
             continue

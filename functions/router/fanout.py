@@ -32,11 +32,13 @@ class Gathered:
         answers: by (search, shard_id).
         invocations: calls made, retries included.
         cold_starts: of the containers that answered.
+        opened: the shards that a container had to open first.
     """
 
     answers: dict[tuple[int, int], Told] = field(default_factory=dict)
     invocations: int = 0
     cold_starts: int = 0
+    opened: set[int] = field(default_factory=set)
     gb_seconds: float = 0.0
 
 
@@ -98,6 +100,8 @@ def _take(gathered: Gathered, shard: int, numbers: Sequence[int], reply: bytes |
         gathered.answers.update({(number, shard): body for number in numbers})
         return
     gathered.cold_starts += bool(body.get("cold_start"))
+    if body.get("opened") is True:
+        gathered.opened.add(shard)
     cost = body.get("gb_seconds")
     gathered.gb_seconds += cost if isinstance(cost, int | float) else 0.0
     for number, answer in zip(numbers, body["answers"], strict=True):

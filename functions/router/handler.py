@@ -10,6 +10,7 @@ from typing import Any
 from functions.router.http import respond
 from functions.router.service import Router
 from functions.router.versions import Versions
+from functions.router.warming import Warming
 from shardlake import limits
 from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.deadline import Deadline
@@ -30,14 +31,15 @@ def router() -> Router:
     """Returns what this process answers with."""
     settings = Settings.from_env(os.environ)
     catalog = DynamoCatalog(settings.catalog_table, settings.shard_table)
-    store = S3Store(settings.bucket)
+    store, invoker = S3Store(settings.bucket), LambdaInvoker()
     return Router(
         settings=settings,
         catalog=catalog,
         store=store,
-        invoker=LambdaInvoker(),
+        invoker=invoker,
         clock=time.monotonic,
         versions=Versions(catalog, store),
+        warming=Warming(invoker, settings.shard_search_function, megabytes=settings.warm_up_mb),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
+from shardlake.format.routing import ListExtents, Routing
 from shardlake.query.columns import can_match
 from shardlake.types import Float32Array, Int64Array
 
@@ -65,14 +66,18 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     if space is None:
         raise InternalError("a version lacks a space of its schema", space=asked.space.name)
     scan = _scan_plan(asked, space)
-    probes = None
-    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie.
-    if asked.filter is None and not scan.exact:
-        centroids = versions.centroids(version, space, deadline)
-        scores = coarse_scores(query, centroids, space.metric)
+    probes: Int64Array | None = None
+    routing: Routing | None = None
+    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
+    # always chooses itself: it has all of them.
+    if asked.filter is None and not scan.exact and space.routing_key is not None:
+        routing = versions.routing(version, space, deadline)
+        scores = coarse_scores(query, routing.centroids, space.metric)
         wanting = asked.request.k, _most_unlisted(version, space)
         probes = _reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, wanted)
     leaves = _leaves(asked, query, scan, probes, wanted)
+    if routing is not None and routing.extents is not None:
+        leaves = {shard: _located(leaf, version, routing.extents, shard) for shard, leaf in leaves.items()}
     return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space)
 
 
@@ -143,6 +148,14 @@ def _leaves(
         if local is None or local:
             leaves[row.shard_id] = _leaf(asked, query, scan, local)
     return leaves
+
+
+def _located(leaf: LeafSearch, version: Version, extents: ListExtents, shard_id: int) -> LeafSearch:
+    """Returns the search, told where its lists lie: a leaf that holds nothing reads them along with the tail."""
+    (source,) = leaf.vectors
+    first = version.first_extent(source.space, shard_id)
+    told = tuple(extents.row(first + number) for number in source.lists or ())
+    return replace(leaf, vectors=(replace(source, extents=told),))
 
 
 def _lists_told(leaf: LeafSearch) -> int | None:

@@ -83,7 +83,7 @@ def choose_space(query: SearchQuery, schema: CollectionSchema, encoders: dict[st
     named = list(query.vector or query.spaces or [])
     if named:
         return _named(named, query, schema)
-    able = [space for space in schema.spaces if space.encoder and _reads(space, kinds, encoders)]
+    able = [space for space in schema.stored_spaces if space.encoder and _reads(space, kinds, encoders)]
     if not able:
         words = ", ".join(sorted(kinds))
         raise InvalidInput(f"the collection has no space whose encoder reads {words}", kind=ErrorKind.UNKNOWN_MODALITY)

@@ -14,6 +14,7 @@ from functions.router.fanout import Gathered, fan_out
 from functions.router.plan import Plan, plan
 from functions.router.request import Asked, parse_search
 from functions.router.versions import Version, Versions
+from functions.router.warming import Warming
 from shardlake.catalog.base import Catalog
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import is_name
@@ -33,7 +34,7 @@ Outcome = dict[str, Any] | ShardlakeError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """The service behind search. One a process."""
+    """The service behind search. One a process. Without `warming` shards that answered cold stay as they are."""
 
     settings: Settings
     catalog: Catalog
@@ -41,6 +42,7 @@ class Router:
     invoker: Invoker
     clock: Clock
     versions: Versions
+    warming: Warming | None = None
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
 
     def search(self, collection: str, bodies: Sequence[dict[str, Any]], line: Line, limit: Deadline) -> list[Outcome]:
@@ -67,12 +69,13 @@ class Router:
         if pointer is None:
             costs = Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total())
             return [a if isinstance(a, ShardlakeError) else answer.empty(None, costs) for a in asked]
-        version = self.versions.get(row.uid, pointer, deadline)
+        probing = {a.space.name for a in asked if isinstance(a, Asked) and a.space is not None and a.filter is None}
+        version = self.versions.get(row.uid, pointer, deadline, spaces=probing)
         return self._run(asked, version, timer, deadline, line)
 
     def _parsed(self, body: dict[str, Any], schema: CollectionSchema, deadline: Deadline) -> Asked | ShardlakeError:
         try:
-            several = sum(space.encoder is not None for space in schema.spaces) > 1
+            several = sum(space.encoder is not None for space in schema.stored_spaces) > 1
             encoders = self._known_encoders(deadline) if several else {}
             return parse_search(body, schema, encoders, inbox=inbox_of(self.settings.bucket))
         except ShardlakeError as error:
@@ -112,6 +115,9 @@ class Router:
                 for number, search in enumerate(asked)
             ]
         _describe(line, outcomes, gathered, version)
+        if self.warming is not None and gathered.opened:
+            cold = [row for row in version.shards if row.shard_id in gathered.opened]
+            line.add(warm_ups=self.warming.start(cold))
         return outcomes
 
     def _outcome(  # noqa: PLR0917  # private: one caller

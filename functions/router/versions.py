@@ -1,29 +1,40 @@
-"""What the router knows of a version: shard map, manifest, centroids. Read once a version and kept: nothing changes."""
+"""What the router knows of a version: shard map, manifest, routing files. Read once a version and kept."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from shardlake import limits
 from shardlake.catalog.base import Catalog, Pointer, ShardRow
 from shardlake.deadline import Deadline
 from shardlake.errors import FormatError
-from shardlake.format.manifest import Manifest, ManifestSpace, decode_manifest, decode_routing
+from shardlake.format import locations
+from shardlake.format.manifest import Manifest, ManifestSpace, decode_manifest
+from shardlake.format.routing import Routing, decode_routing
 from shardlake.store.base import ObjectStore
-from shardlake.types import Float32Array
+from shardlake.store.parallel import in_time
 
 MAX_VERSIONS_KEPT = 16
+PARALLEL = 2 + limits.MAX_SPACES  # manifest, shard map, and the routing files of all spaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version of one collection. Centroids come when a search first needs them."""
+    """One version of one collection. Routing files come when a search first needs them."""
 
     pointer: Pointer
     manifest: Manifest
     shards: tuple[ShardRow, ...]
-    centroids: dict[str, Float32Array] = field(default_factory=dict)
+    routings: dict[str, Routing] = field(default_factory=dict)
+
+    def first_extent(self, space: str, shard_id: int) -> int:
+        """Returns which of a space's extents is that of the first list of a shard."""
+        counts = ((row.shard_id, row.lists[space]) for row in self.shards)
+        return sum(stop - first for number, (first, stop) in counts if number < shard_id)
 
 
 class Versions:
@@ -33,32 +44,67 @@ class Versions:
         self._catalog = catalog
         self._store = store
         self._kept: OrderedDict[str, Version] = OrderedDict()
+        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="versions")
 
-    def get(self, uid: str, pointer: Pointer, deadline: Deadline) -> Version:
-        """Returns the version that a pointer names.
+    def get(self, uid: str, pointer: Pointer, deadline: Deadline, *, spaces: Collection[str] = ()) -> Version:
+        """Returns the version that a pointer names, with the routing files of `spaces`.
 
-        Cost: one shard map query and one GET where it is not kept.
+        Cost: one round where anything of it is not kept. Keys of routing files follow from the pointer, so that
+        manifest, shard map and routing files are read side by side.
         """
         version = self._kept.get(pointer.manifest_key)
-        if version is None:
-            body = self._store.get(pointer.manifest_key, max_bytes=limits.MAX_MANIFEST_BYTES, deadline=deadline)
-            version = Version(
-                pointer=pointer,
-                manifest=decode_manifest(body),
-                shards=tuple(self._catalog.shard_rows(uid, pointer.version)),
-            )
+        missing = sorted(set(spaces) - (version.routings.keys() if version else set()))
+        if version is None or missing:
+            version = self._read(uid, pointer, version, missing, deadline)
             self._kept[pointer.manifest_key] = version
             if len(self._kept) > MAX_VERSIONS_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(pointer.manifest_key)
         return version
 
-    def centroids(self, version: Version, space: ManifestSpace, deadline: Deadline) -> Float32Array:
-        """Returns (lists, d) float32 of a space. Cost: one GET where they are not kept."""
-        if space.name not in version.centroids:
-            data = self._store.get(space.routing_key, max_bytes=limits.MAX_DIRECTORY_BYTES, deadline=deadline)
-            centroids = decode_routing(data)
-            if centroids.shape != (space.lists, space.dimension):
-                raise FormatError("a routing file contradicts the manifest", key=space.routing_key)
-            version.centroids[space.name] = centroids
-        return version.centroids[space.name]
+    def routing(self, version: Version, space: ManifestSpace, deadline: Deadline) -> Routing:
+        """Returns what the routing file of a space says. Cost: one GET where it did not come with the version."""
+        if space.name not in version.routings:
+            assert space.routing_key is not None, "only shards know what to probe of it"
+            routing = self._routing(space.routing_key, deadline)
+            version.routings[space.name] = _checked(version, space, routing)
+        return version.routings[space.name]
+
+    def _read(
+        self, uid: str, pointer: Pointer, kept: Version | None, spaces: Sequence[str], deadline: Deadline
+    ) -> Version:
+        manifests: list[Manifest] = [] if kept is None else [kept.manifest]
+        rows: list[ShardRow] = [] if kept is None else list(kept.shards)
+        keys = {space: locations.routing(uid, pointer.version, space) for space in spaces}
+        files: dict[str, Routing] = {}
+        calls: list[Callable[[], None]] = [partial(self._take_routing, files, key, deadline) for key in keys.values()]
+        if kept is None:
+            calls.append(lambda: manifests.append(self._manifest(pointer, deadline)))
+            calls.append(lambda: rows.extend(self._catalog.shard_rows(uid, pointer.version)))
+        in_time(self._pool, calls, doing="read a version", deadline=deadline)
+        version = kept or Version(pointer=pointer, manifest=manifests[0], shards=tuple(rows))
+        for name, key in keys.items():
+            space = version.manifest.space(name)
+            if space is not None and space.routing_key == key:
+                version.routings[name] = _checked(version, space, files[key])
+        return version
+
+    def _take_routing(self, files: dict[str, Routing], key: str, deadline: Deadline) -> None:
+        files[key] = self._routing(key, deadline)
+
+    def _routing(self, key: str, deadline: Deadline) -> Routing:
+        return decode_routing(self._store.get(key, max_bytes=limits.MAX_DIRECTORY_BYTES, deadline=deadline))
+
+    def _manifest(self, pointer: Pointer, deadline: Deadline) -> Manifest:
+        body = self._store.get(pointer.manifest_key, max_bytes=limits.MAX_MANIFEST_BYTES, deadline=deadline)
+        return decode_manifest(body)
+
+
+def _checked(version: Version, space: ManifestSpace, routing: Routing) -> Routing:
+    """Returns the routing file's content, or raises FormatError where it contradicts manifest or shard map."""
+    counts = [row.lists[space.name] for row in version.shards]
+    lists = sum(stop - first for first, stop in counts)
+    fits = routing.centroids.shape == (space.lists, space.dimension)
+    if not fits or (routing.extents is not None and len(routing.extents.offsets) != lists):
+        raise FormatError("a routing file contradicts the manifest", key=space.routing_key)
+    return routing

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from functions.shard_search.service import ShardCache, ShardSearch, bounded
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch, bounded
 from shardlake import limits
 from shardlake.contracts.shard import LeafReply
 from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.observability import Line, Observer
 from shardlake.settings import Settings
+from shardlake.store.blocks import FolderBlocks
 from shardlake.store.s3 import S3Store
 from shardlake.types import LambdaContext
 
@@ -26,7 +30,10 @@ _observer = Observer("shard_search")
 def service() -> ShardSearch:
     """Returns what this process answers with."""
     settings = Settings.from_env(os.environ)
-    shards = ShardCache(S3Store(settings.bucket), max_bytes=settings.shard_cache_mb * limits.MIB)
+    # The folder is named after function and version: on a local cloud all functions share one temporary folder.
+    folder = Path(tempfile.gettempdir()) / f"{settings.function_name or 'shardlake'}-{settings.code_version}-blocks"
+    blocks = FolderBlocks(folder, max_bytes=settings.block_cache_mb * limits.MIB)
+    shards = ShardCache(S3Store(settings.bucket), max_bytes=settings.shard_cache_mb * limits.MIB, blocks=blocks)
     return ShardSearch(shards, clock=time.monotonic, memory_mb=settings.memory_mb)
 
 
@@ -54,11 +61,15 @@ def _answer(event: dict[str, Any], line: Line) -> str:
 
 def _describe(line: Line, shard_id: int, reply: LeafReply) -> None:
     answers = reply.answers
+    if reply.held is not None:
+        line.add(warmed_lists=reply.held.lists, warmed_bytes=reply.held.bytes_read, warmed_all=reply.held.complete)
     line.add(
         shard_id=shard_id,
         searches=len(answers),
         failed_searches=sum(answer.error is not None for answer in answers),
         object_reads=sum(answer.stats.object_reads for answer in answers),
         bytes_read=sum(answer.stats.bytes_read for answer in answers),
+        cache_reads=sum(answer.stats.cache_reads for answer in answers),
+        cache_bytes=sum(answer.stats.cache_bytes for answer in answers),
         codes_scanned=sum(answer.stats.codes_scanned for answer in answers),
     )

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import replace
 
-from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafSearch, LeafStats, ShardRef
+from functions.shard_search.cache import ShardCache, told_lists
+from shardlake.contracts.shard import (
+    Held,
+    LeafAnswer,
+    LeafReply,
+    LeafRequest,
+    LeafSearch,
+    LeafStats,
+    ShardRef,
+    WarmUp,
+)
 from shardlake.deadline import Clock, Deadline
 from shardlake.engine.nearest import Found
-from shardlake.engine.shard import OpenShard, open_shard
+from shardlake.engine.shard import OpenShard
 from shardlake.errors import ErrorKind, FormatError, InvalidInput, ShardlakeError
-from shardlake.limits import MAX_DIRECTORY_BYTES
-from shardlake.store.base import ByteRange, ObjectStore
-
-
-class ShardCache:
-    """Opened shards by key, least recently used out first. Objects never change, so nothing is ever invalidated."""
-
-    def __init__(self, store: ObjectStore, *, max_bytes: int) -> None:
-        self._store = store
-        self._max_bytes = max_bytes
-        self._shards: OrderedDict[str, OpenShard] = OrderedDict()
-
-    def open(self, ref: ShardRef, deadline: Deadline, stats: LeafStats) -> OpenShard:
-        """Returns the shard, opened with one ranged read when it is not held.
-
-        Raises:
-            FormatError: when its tail contradicts the format. NotFound, Unavailable: as the store says.
-        """
-        opened = self._shards.get(ref.key)
-        if opened is None:
-            opened = self._open(ref, deadline, stats)
-            self._shards[ref.key] = opened
-        self._shards.move_to_end(ref.key)
-        return opened
-
-    def forget(self, key: str) -> None:
-        """Drops a shard: what of it was read may be broken."""
-        self._shards.pop(key, None)
-
-    def trim(self) -> None:
-        """Drops shards until those held fit the bound; of the one used last only its items, whatever its size."""
-        while self._shards and sum(s.resident_bytes for s in self._shards.values()) > self._max_bytes:
-            if len(self._shards) == 1:
-                next(iter(self._shards.values())).forget_items()
-                return
-            self._shards.popitem(last=False)
-
-    def _open(self, ref: ShardRef, deadline: Deadline, stats: LeafStats) -> OpenShard:
-        size = ref.bytes - ref.tail_offset
-        if not 0 < size <= MAX_DIRECTORY_BYTES:
-            raise FormatError("the shard map names a tail that no shard has", key=ref.key, tail_bytes=size)
-
-        def read(spans: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
-            return self._store.get_ranges(ref.key, [ByteRange(a, b) for a, b in spans], deadline=deadline)
-
-        tail = read([(ref.tail_offset, ref.bytes)], deadline)[0]
-        stats.object_reads += 1
-        stats.bytes_read += size
-        return open_shard(tail, ref.bytes, read)
 
 
 class ShardSearch:
@@ -72,40 +31,65 @@ class ShardSearch:
         self._cold = True
 
     def search(self, request: LeafRequest) -> LeafReply:
-        """Answers every search of a request; one that fails carries its error and leaves the others alone."""
+        """Answers every search of a request; one that fails carries its error and leaves the others alone.
+
+        Raises:
+            ShardlakeError: whatever a warm-up fails with; nobody waits for it.
+        """
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
+        opened = not self._cache.holds(request.shard.key)
         together = self._together(request, deadline) if len(request.searches) > 1 else {}
         answers = tuple(
-            self._answer(request.shard, search, deadline, together.get(number))
+            self._answer(request, search, deadline, together.get(number))
             for number, search in enumerate(request.searches)
         )
+        held = None if request.warm is None else self._warm_up(request.shard, request.warm)
+        self._cache.settle()
         cold, self._cold = self._cold, False
         took_s = self._clock() - began_s
         gb_seconds = round(took_s * self._memory_gb, 9)
-        return LeafReply(answers=answers, cold_start=cold, took_ms=took_s * 1000, gb_seconds=gb_seconds)
+        return LeafReply(
+            answers=answers,
+            cold_start=cold,
+            opened=opened,
+            held=held,
+            took_ms=took_s * 1000,
+            gb_seconds=gb_seconds,
+        )
+
+    def _warm_up(self, ref: ShardRef, warm: WarmUp) -> Held:
+        deadline = Deadline.after(warm.budget_ms, clock=self._clock)
+        try:
+            return self._cache.warm_up(ref, deadline, warm.budget_bytes)
+        except FormatError:
+            self._cache.forget(ref.key)
+            raise
+
+    def _open(self, request: LeafRequest, deadline: Deadline, stats: LeafStats) -> OpenShard:
+        told = () if self._cache.holds(request.shard.key) else told_lists(request.searches)
+        return self._cache.open(request.shard, deadline, stats, told)
 
     def _together(self, request: LeafRequest, deadline: Deadline) -> dict[int, tuple[Found, LeafStats]]:
         opening = LeafStats()
         try:
-            opened = self._cache.open(request.shard, deadline, opening)
+            opened = self._open(request, deadline, opening)
             together = opened.scan_together(request.searches, deadline)
         except ShardlakeError:
             # One of them is wrong, or a read failed: each is then searched by itself and says what is wrong with it.
             self._cache.forget(request.shard.key)
             return {}
         for _, stats in list(together.values())[:1]:
-            stats.object_reads += opening.object_reads
-            stats.bytes_read += opening.bytes_read
+            _add(stats, opening)
         return together
 
     def _answer(
-        self, ref: ShardRef, search: LeafSearch, deadline: Deadline, scanned: tuple[Found, LeafStats] | None
+        self, request: LeafRequest, search: LeafSearch, deadline: Deadline, scanned: tuple[Found, LeafStats] | None
     ) -> LeafAnswer:
-        opening = LeafStats()
+        opening, ref = LeafStats(), request.shard
         try:
             deadline.check("search the shard")
-            opened = self._cache.open(ref, deadline, opening)
+            opened = self._open(request, deadline, opening)
             answer = opened.search(search, deadline, scanned)
         except FormatError as error:
             self._cache.forget(ref.key)
@@ -113,11 +97,17 @@ class ShardSearch:
         except ShardlakeError as error:
             self._cache.trim()
             return LeafAnswer(error=error)
-        answer.stats.object_reads += opening.object_reads
-        answer.stats.bytes_read += opening.bytes_read
-        if answer.stats.bytes_read:  # after each search that read: all of a batch together may read more than fits
+        _add(answer.stats, opening)
+        if answer.stats.bytes_read or answer.stats.cache_bytes:  # after each: a batch may read more than fits
             self._cache.trim()
         return answer
+
+
+def _add(stats: LeafStats, more: LeafStats) -> None:
+    stats.object_reads += more.object_reads
+    stats.bytes_read += more.bytes_read
+    stats.cache_reads += more.cache_reads
+    stats.cache_bytes += more.cache_bytes
 
 
 def bounded(reply: LeafReply, size_bytes: int, max_bytes: int) -> LeafReply:

@@ -81,6 +81,7 @@ class ErrorKind(StrEnum):
     INVALID_FACET = "invalid-facet"
     FACET_TOO_LARGE = "facet-too-large"
     INVALID_MATCH = "invalid-match"
+    TOO_MANY_VALUES = "too-many-values"
 
 
 class ShardlakeError(Exception):
@@ -234,6 +235,7 @@ _CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
         ErrorKind.COMMIT_CONFLICT,
         ErrorKind.NOTHING_TO_BUILD,
         ErrorKind.ENCODER_CHANGED,
+        ErrorKind.TOO_MANY_VALUES,
     ),
     Overloaded: (ErrorKind.THROTTLED,),
     FormatError: (

@@ -28,6 +28,8 @@ MAX_ATTRIBUTES_BYTES = 64 * 1024  # one item's attributes as JSON
 MAX_KEYWORD_BYTES = 1_024
 MAX_KEYWORD_VALUES = 1_000  # values of one multi attribute of one item
 MAX_DIMENSION = 4_096
+MAX_BINARY_BITS = 1_024  # of one code of a binary_mih space
+MAX_RABITQ_BITS = 8  # of one dimension's code of an ivf_rabitq space
 MAX_COMPONENT = 1e15  # magnitude of a vector's component for dot and l2: sums of squares must stay within float32
 MAX_JSON_DEPTH = 32
 
@@ -64,8 +66,10 @@ MAX_DIRECTORY_BYTES = 64 * MIB
 MAX_BLOCK_BYTES = 1024 * MIB
 MAX_ROWS_PER_SHARD = 16_000_000
 MAX_LISTS_PER_SHARD = 262_144
+MAX_SHARDING_VALUES = 1_000_000  # of the attribute that decides the shards
 MAX_MANIFEST_BYTES = 64 * MIB
 
+WARM_UP_MS = 20_000  # of one warm-up: well under the 30 s that shard_search has
 MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
 MAX_ASYNC_PAYLOAD_BYTES = (
     256 * 1024

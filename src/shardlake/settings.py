@@ -12,14 +12,14 @@ from dataclasses import dataclass, fields
 from shardlake.errors import InvalidInput
 
 PREFIX = "SHARDLAKE_"
-GIVEN_BY_LAMBDA = {"memory_mb": "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
+GIVEN_BY_LAMBDA = {"memory_mb": "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "function_name": "AWS_LAMBDA_FUNCTION_NAME"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Field `x_y` is read from SHARDLAKE_X_Y. An empty variable counts as absent.
 
-    `memory_mb` is what Lambda says of the function's size, and is read from Lambda's own variable.
+    `memory_mb` and `function_name` are what Lambda says of the function, and are read from Lambda's own variables.
     """
 
     bucket: str = ""
@@ -30,10 +30,13 @@ class Settings:
     build_function: str = ""
     code_version: str = "0.1.0"
     shard_cache_mb: int = 1024  # bytes of shards that one container of shard_search keeps open
+    block_cache_mb: int = 2048  # bytes of blocks that it keeps on its disk; 0: none
+    warm_up_mb: int = 512  # read of a shard in the background, after it answered cold; 0: no warm-ups
     encoders: str = "clip"  # comma separated; what the encode function loads
     models_dir: str = ""  # a folder of models beside the embedded one; empty: none
     build_part_rows: int = 100_000  # rows that one stage of a build holds at a time
     memory_mb: int = 0
+    function_name: str = ""
     build_threads: int = 1  # of faiss in a build; more only where the cores are its own
 
     @classmethod

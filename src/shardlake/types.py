@@ -15,6 +15,8 @@ Int64Array: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
+Sharding: TypeAlias = Literal["cluster", "hash", "attribute"]
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -27,13 +29,21 @@ class Metric(StrEnum):
 
 
 class IndexType(StrEnum):
-    """The contract's index types. `flat` and `ivf_pq` are served by this release."""
+    """The contract's index types."""
 
     IVF_PQ = "ivf_pq"
     IVF_RABITQ = "ivf_rabitq"
     IVF_FLAT = "ivf_flat"
     FLAT = "flat"
     BINARY_MIH = "binary_mih"
+
+
+class Transform(StrEnum):
+    """What happens to vectors before they become codes. Refine rows and exact vectors stay as they are."""
+
+    NONE = "none"
+    PCA = "pca"  # the directions of largest variance, fewer of them
+    OPQ = "opq"  # a rotation under which codes lose least
 
 
 class AttributeType(StrEnum):
@@ -70,20 +80,34 @@ class Modality(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSpec:
-    """How one space is indexed."""
+    """How one space is indexed.
+
+    Attributes:
+        bits: ivf_rabitq: of one dimension's code; binary_mih: of one item's code. None where the type has none.
+        transform: of ivf_pq; None lets the build decide by what it measures on its sample.
+        dimension: of the codes of a pca; None lets the build decide.
+    """
 
     type: IndexType = IndexType.IVF_PQ
+    bits: int | None = None
+    transform: Transform | None = None
+    dimension: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceSpec:
-    """One vector space of a collection. `encoder` is None when the user brings vectors."""
+    """One vector space of a collection. `encoder` is None when the user brings vectors.
+
+    `source` names the space that this one is computed from (`from` in the contract): dimension, metric and encoder are
+    that one's, items bring no vectors for it, and what its searches find is scored by the source's vectors.
+    """
 
     name: str
     dimension: int
     metric: Metric = Metric.COSINE
     encoder: str | None = None
     index: IndexSpec = field(default_factory=IndexSpec)
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +122,23 @@ class AttributeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSchema:
-    """The declared shape of a collection. The first space is the primary one: it decides the shards."""
+    """The declared shape of a collection. The first space is the primary one: it numbers the rows of a shard.
+
+    Attributes:
+        sharding: what decides the shard of an item: its nearest list in the primary space, its id, or its value of
+            `sharding_attribute`.
+    """
 
     spaces: tuple[SpaceSpec, ...]
     attributes: tuple[AttributeSpec, ...]
-    sharding: Literal["cluster"] = "cluster"
+    sharding: Sharding = "cluster"
+    sharding_attribute: str | None = None
     target_rows: int = 1_000_000
+
+    @property
+    def stored_spaces(self) -> tuple[SpaceSpec, ...]:
+        """The spaces that items have vectors in: all but those computed from another."""
+        return tuple(space for space in self.spaces if space.source is None)
 
     def space(self, name: str) -> SpaceSpec | None:
         """Returns the space of that name, or None."""

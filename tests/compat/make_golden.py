@@ -18,10 +18,9 @@ from shardlake.format.manifest import (
     Manifest,
     ManifestSpace,
     decode_manifest,
-    decode_routing,
     encode_manifest,
-    encode_routing,
 )
+from shardlake.format.routing import ListExtents, Routing, decode_routing, encode_routing
 from shardlake.format.segment import SegmentItem, decode_segment, encode_segment
 from shardlake.types import IndexType, Metric, SpaceSpec
 from tests import tiny_shard
@@ -46,7 +45,11 @@ def read_segment(data: bytes) -> dict[str, Any]:
 
 def read_routing(data: bytes) -> dict[str, Any]:
     """Returns all that is in a routing file."""
-    return {"centroids": decode_routing(data).tolist()}
+    extents = decode_routing(data).extents
+    if extents is not None:
+        places = [[*extents.row(number), int(rows)] for number, rows in enumerate(extents.rows)]
+        return {"centroids": decode_routing(data).centroids.tolist(), "extents": places}
+    return {"centroids": decode_routing(data).centroids.tolist()}
 
 
 def read_manifest(data: bytes) -> dict[str, Any]:
@@ -60,6 +63,8 @@ def read_manifest(data: bytes) -> dict[str, Any]:
         for space in manifest.spaces
     ]
     found = {name: getattr(manifest, name) for name in Manifest.__slots__ if name != "spaces"} | {"spaces": spaces}
+    if found["terms"] is None:  # which earlier releases did not know of
+        del found["terms"]
     plain: dict[str, Any] = orjson.loads(orjson.dumps(found))
     return plain
 
@@ -99,7 +104,11 @@ def main() -> None:
         shards=("data/u/versions/000001-00/00000.shard",),
         spaces=(space,),
     )
-    routing = encode_routing(np.array([[1, 0, 0], [0, 0.5, 0.25]], np.float32))
+    extents = ListExtents.of_shards(
+        [(np.array([[0, 9, 2**64 - 1], [64, 7, 5]], np.uint64), np.array([3, 1], np.uint32))]
+    )
+    centroids = np.array([[1, 0, 0], [0, 0.5, 0.25]], np.float32)
+    routing = encode_routing(Routing(centroids=centroids, extents=extents))
     _write("shard", shard, read_shard(shard, tail_offset))
     _write("segment", segment, read_segment(segment))
     _write("router", routing, read_routing(routing))

@@ -131,6 +131,13 @@ def test_the_shard_cache_leaves_half_of_the_memory_to_its_function() -> None:
     assert parameters["ShardCacheMb"]["Default"] * 1.9 <= parameters["SearchMemory"]["Default"]
 
 
+def test_the_block_cache_fits_on_the_disk_of_its_function() -> None:
+    disk_mb = FUNCTIONS["ShardSearchFunction"]["EphemeralStorage"]["Size"]
+
+    # A tenth is left to whatever else is written there; a parameter larger than this needs a larger disk.
+    assert TEMPLATE["Parameters"]["BlockCacheMb"]["Default"] <= 0.9 * disk_mb
+
+
 def test_a_message_stays_hidden_longer_than_its_worker_lives() -> None:
     queue = of_type("AWS::SQS::Queue")["InboxQueue"]
 

@@ -121,6 +121,12 @@ class ItemValidator:
                 at=f"vectors.{name[: limits.MAX_NAME_LENGTH]}",
                 known=sorted(self._spaces),
             )
+        if space.source is not None:
+            raise InvalidInput(
+                f"vectors.{name}: the space is computed from {space.source}, give a vector for that one",
+                kind=ErrorKind.INVALID_ITEM,
+                at=f"vectors.{name}",
+            )
         return parse_vector(values, space, at=f"vectors.{name}")
 
     def _media(self, media: MediaModel) -> tuple[MediaSource, ...]:

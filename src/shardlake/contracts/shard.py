@@ -32,6 +32,7 @@ class VectorSource:
     Attributes:
         query: (dimension,) float32, prepared for the metric.
         lists: the lists to probe, numbered within the shard, nearest first; None when the shard shall choose.
+        extents: where each of `lists` lies: offset, bytes, xxh3-64; None where the caller does not know.
         nprobe: how many lists an unfiltered search of all shards probes.
         candidates: how many rows the scan hands to the refinement.
         exact: score every row that passes, from full-precision vectors.
@@ -43,6 +44,7 @@ class VectorSource:
     space: str
     query: Float32Array
     lists: tuple[int, ...] | None = None
+    extents: tuple[tuple[int, int, int], ...] | None = None
     nprobe: int = 1
     candidates: int = 100
     exact: bool = False
@@ -112,12 +114,21 @@ class LeafSearch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """How much of a shard shall be read before anybody searches it: at most so many bytes in so much time."""
+
+    budget_ms: float
+    budget_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeafRequest:
-    """All searches of one shard, under one deadline."""
+    """All searches of one shard, under one deadline; or a warm-up, which nobody waits for."""
 
     shard: ShardRef
     searches: tuple[LeafSearch, ...]
     timeout_ms: float
+    warm: WarmUp | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,10 +180,33 @@ class LeafAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a container holds of a shard after a warm-up.
+
+    Attributes:
+        lists: of all spaces, loaded in memory. of_lists: that there are.
+        bytes_read: that the warm-up read from the store. complete: whether nothing is left that it would read.
+    """
+
+    lists: int
+    of_lists: int
+    bytes_read: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeafReply:
-    """The answers to a LeafRequest, in order."""
+    """The answers to a LeafRequest, in order.
+
+    Attributes:
+        cold_start: whether it is the container's first answer.
+        opened: whether the container did not have the shard open yet.
+        held: after a warm-up.
+    """
 
     answers: tuple[LeafAnswer, ...]
     cold_start: bool = False
+    opened: bool = False
+    held: Held | None = None
     took_ms: float = 0.0
     gb_seconds: float = 0.0

@@ -21,6 +21,7 @@ from shardlake.contracts.shard import (
     MatchSource,
     ShardRef,
     VectorSource,
+    WarmUp,
 )
 from shardlake.errors import ErrorKind, InvalidInput
 from shardlake.types import Float32Array
@@ -42,7 +43,8 @@ def decode_vector(text: str) -> Float32Array:
 def encode_request(request: LeafRequest) -> bytes:
     """Returns the wire form of a request."""
     searches = [_search_body(search) for search in request.searches]
-    return orjson.dumps({"shard": asdict(request.shard), "searches": searches, "timeout_ms": request.timeout_ms})
+    body = {"shard": asdict(request.shard), "searches": searches, "timeout_ms": request.timeout_ms}
+    return orjson.dumps(body if request.warm is None else body | {"warm": asdict(request.warm)})
 
 
 def _search_body(search: LeafSearch) -> dict[str, Any]:
@@ -71,9 +73,14 @@ def decode_request(event: dict[str, Any]) -> LeafRequest:
             shard=ShardRef(**event["shard"]),
             searches=tuple(_decode_search(search) for search in event["searches"]),
             timeout_ms=float(event["timeout_ms"]),
+            warm=None if event.get("warm") is None else _decode_warm_up(event["warm"]),
         )
-    except (KeyError, TypeError, AttributeError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise InvalidInput("the event is not a shard request") from exc
+
+
+def _decode_warm_up(raw: dict[str, Any]) -> WarmUp:
+    return WarmUp(budget_ms=float(raw["budget_ms"]), budget_bytes=int(raw["budget_bytes"]))
 
 
 def _decode_search(raw: dict[str, Any]) -> LeafSearch:
@@ -94,12 +101,13 @@ def _decode_search(raw: dict[str, Any]) -> LeafSearch:
 
 
 def _decode_source(raw: dict[str, Any]) -> VectorSource:
-    lists = raw["lists"]
+    lists, extents = raw["lists"], raw.get("extents")
     return VectorSource(
         **{
             **raw,
             "query": decode_vector(raw["query"]),
             "lists": None if lists is None else tuple(lists),
+            "extents": None if extents is None else tuple((int(a), int(b), int(c)) for a, b, c in extents),
             "widening": tuple((share, count) for share, count in raw["widening"]),
         }
     )
@@ -126,6 +134,8 @@ def encode_reply(reply: LeafReply) -> bytes:
         {
             "answers": [_answer_body(answer) for answer in reply.answers],
             "cold_start": reply.cold_start,
+            "opened": reply.opened,
+            "held": None if reply.held is None else asdict(reply.held),
             "took_ms": round(reply.took_ms, 3),
             "gb_seconds": reply.gb_seconds,
         }

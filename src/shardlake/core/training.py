@@ -79,18 +79,33 @@ def train_centroids(sample: Float32Array, lists: int, metric: Metric, seed: int)
     return np.asarray(faiss.vector_float_to_array(clustering.centroids), np.float32).reshape(lists, dimension)
 
 
-def train_codebook(sample: Float32Array, centroids: Float32Array, metric: Metric) -> Codebook:
-    """Learns 4-bit codewords of the residuals of (n, d) vectors to their lists' centroids."""
+def train_codebook(
+    sample: Float32Array, centroids: Float32Array, metric: Metric, lists: Int64Array | None = None
+) -> Codebook:
+    """Learns 4-bit codewords of the residuals of (n, d) vectors to their lists' centroids.
+
+    Args:
+        sample: (n, d) float32. centroids: (lists, d) float32; both as codes are made of them.
+        metric: of the space.
+        lists: (n,) the list of each; None assigns them.
+    """
     dimension = padded_dimension(sample.shape[1])
     padded, padded_centroids = pad(sample[:PQ_SAMPLE_ROWS], dimension), pad(centroids, dimension)
-    residuals = padded - padded_centroids[assign(padded, padded_centroids, metric)]
-    quantizer = faiss.ProductQuantizer(dimension, dimension // SUBVECTOR, BITS)
-    # Hundreds of tiny clusterings: on shared cores their threads wait for each other, 20 times longer than they work.
-    with threads(1):
-        quantizer.train(residuals)
+    of_row = assign(padded, padded_centroids, metric) if lists is None else lists[:PQ_SAMPLE_ROWS]
+    quantizer = train_quantizer(padded - padded_centroids[of_row])
     codewords = np.asarray(faiss.vector_to_array(quantizer.centroids), np.float32)
     shape = (dimension // SUBVECTOR, 2**BITS, SUBVECTOR)
     return Codebook(centroids=padded_centroids, codewords=codewords.reshape(shape), metric=metric)
+
+
+def train_quantizer(residuals: Float32Array) -> faiss.ProductQuantizer:
+    """Learns 4-bit codewords of (n, d) residuals, d a multiple of 4."""
+    dimension = residuals.shape[1]
+    quantizer = faiss.ProductQuantizer(dimension, dimension // SUBVECTOR, BITS)
+    # Hundreds of tiny clusterings: on shared cores their threads wait for each other, 20 times longer than they work.
+    with threads(1):
+        quantizer.train(np.ascontiguousarray(residuals))
+    return quantizer
 
 
 def assign(vectors: Float32Array, centroids: Float32Array, metric: Metric) -> Int64Array:

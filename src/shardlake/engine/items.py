@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shardlake.engine.reading import Reader
 from shardlake.errors import ErrorKind, FormatError
-from shardlake.format.container import Extent, decode_block, expect
+from shardlake.format.container import expect
 from shardlake.format.paged_map import PagedMap
 from shardlake.format.shard import IDS, ItemChunk, decode_items
 from shardlake.format.shard_header import ShardHeader, items_first_rows
@@ -40,12 +40,14 @@ class ShardItems:
 
     def entries(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
         """Returns id and payload of each row. Cost: one round for the chunks that are not held."""
-        numbers = [bisect_right(self._first_rows, row) - 1 for row in rows]
-        missing = set(numbers) - self._chunks.keys()
-        if missing:
-            self._load(sorted(missing), reader)
         first_rows, chunks = self._first_rows, self._chunks
-        return [chunks[number].entry(row - first_rows[number]) for number, row in zip(numbers, rows, strict=True)]
+        numbers = [bisect_right(first_rows, row) - 1 for row in rows]
+        try:
+            held = [chunks[number] for number in numbers]
+        except KeyError:
+            self._load(sorted(set(numbers) - chunks.keys()), reader)
+            held = [chunks[number] for number in numbers]
+        return [chunk.entry(row - first_rows[number]) for chunk, number, row in zip(held, numbers, rows, strict=True)]
 
     def order(self, reader: Reader) -> IdsInOrder:
         """Returns the order of the ids, to be read where it is asked for."""
@@ -81,9 +83,7 @@ class ShardItems:
     def ranks(self, reader: Reader) -> npt.NDArray[np.uint32]:
         """Returns (rows,) the place of each row's id among all ids. Cost: one column, once."""
         if self._ranks is None:
-            block = self._header.directory.block("id_rank")
-            extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-            array = decode_block("id_rank", block, reader.extents([extent])[0])
+            array = reader.array("id_rank", self._header.directory.block("id_rank"))
             self._ranks = expect("id_rank", array, np.uint32, (self._header.rows,))
         return self._ranks
 

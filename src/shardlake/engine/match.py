@@ -64,6 +64,7 @@ class ShardTerms:
         self._index = TermIndex(header) if TermIndex.is_in(header) else None
         self._kept: OrderedDict[tuple[str, Place], Postings | Int64Array] = OrderedDict()
         self._kept_bytes = 0
+        self._last: tuple[MatchSource, _Loaded] | None = None
 
     @property
     def resident_bytes(self) -> int:
@@ -119,6 +120,12 @@ class ShardTerms:
     # Reading --------------------------------------------------------------------------------------
 
     def _load(self, match: MatchSource, reader: Reader) -> _Loaded:
+        # A fused search asks for the scores of rows again and again; it holds the match, so the identity is its own.
+        if self._last is None or self._last[0] is not match:
+            self._last = match, self._read_terms(match, reader)
+        return self._last[1]
+
+    def _read_terms(self, match: MatchSource, reader: Reader) -> _Loaded:
         places = self._find(match, reader)
         with_positions = {
             place

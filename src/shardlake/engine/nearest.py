@@ -92,7 +92,7 @@ class Nearest:
         if is_flat:
             return self._all(source, passing, reader, stats)
         if passing is None:
-            return self._scan(source, self._asked(source, k), None, k, reader, stats)
+            return self._scan(source, self._asked(source, k, reader), None, k, reader, stats)
         return self._filtered(source, k, passing, reader, stats)
 
     def score(self, source: VectorSource, rows: Int64Array, reader: Reader) -> Float64Array:
@@ -109,14 +109,13 @@ class Nearest:
 
     # Without a filter -----------------------------------------------------------------------------
 
-    def _asked(self, source: VectorSource, k: int) -> Probe:
+    def _asked(self, source: VectorSource, k: int, reader: Reader) -> Probe:
         lists = self.space.lists
-        asked = (
-            lists.nearest(source.query, source.nprobe)
-            if source.lists is None
-            else lists.probe(source.query, np.asarray(source.lists, np.int64))
-        )
-        return lists.reaching(source.query, asked, k)
+        if source.lists is None:
+            return lists.reaching(source.query, lists.nearest(source.query, source.nprobe, reader), k, reader)
+        if not lists.all_loaded:  # a list brings its centroid: no others are read for those told
+            self.space.load(source.lists, reader)
+        return lists.reaching(source.query, lists.probe(source.query, np.asarray(source.lists, np.int64)), k, reader)
 
     def _scan(  # noqa: PLR0917  # private: two callers
         self, source: VectorSource, probe: Probe, passing: RowSet | None, k: int, reader: Reader, stats: LeafStats
@@ -176,7 +175,7 @@ class Nearest:
         """
         lists = self.space.lists
         queries = np.stack([source.query for source in sources])
-        probes = self._probes(sources, queries, k)
+        probes = self._probes(sources, queries, k, reader)
         lists_probed = np.unique(np.concatenate([probe.lists for probe in probes]))
         if not (lists.all_loaded or lists.loaded[lists_probed].all()):
             self.space.load(lists_probed.tolist(), reader)
@@ -192,12 +191,15 @@ class Nearest:
             for source, probe, rows, counts in zip(sources, probes, table, stats, strict=True)
         ]
 
-    def _probes(self, sources: Sequence[VectorSource], queries: Float32Array, k: int) -> list[Probe]:
-        if sources[0].lists is not None:
-            return [self._asked(source, k) for source in sources]
+    def _probes(self, sources: Sequence[VectorSource], queries: Float32Array, k: int, reader: Reader) -> list[Probe]:
         lists = self.space.lists
-        found = lists.nearest_many(queries, sources[0].nprobe)
-        return [lists.reaching(source.query, probe, k) for source, probe in zip(sources, found, strict=True)]
+        if sources[0].lists is not None:
+            if not lists.all_loaded:  # those of all in one round
+                told = {number for source in sources for number in source.lists or ()}
+                self.space.load(sorted(told), reader)
+            return [self._asked(source, k, reader) for source in sources]
+        found = lists.nearest_many(queries, sources[0].nprobe, reader)
+        return [lists.reaching(source.query, probe, k, reader) for source, probe in zip(sources, found, strict=True)]
 
     # Under a filter -------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class Nearest:
         by_list = self._by_list(passing, reader)
         if by_list.total <= max(FEW_ROWS, k):
             return self._all(source, passing, reader, stats)
-        probe = self._widened(source, k, by_list)
+        probe = self._widened(source, k, by_list, reader)
         rows_there = int(by_list.counts[probe.lists].sum())
         codes_there = lists.rows_in(probe.lists)
         if rows_there * REFINE_COST > codes_there * CODE_COST + source.candidates * REFINE_COST:
@@ -215,10 +217,10 @@ class Nearest:
         stats.lists_probed += len(probe.lists)
         return self._refined(source, by_list.rows(probe.lists), "rows-of-lists", reader, stats)
 
-    def _widened(self, source: VectorSource, k: int, by_list: PassingLists) -> Probe:
+    def _widened(self, source: VectorSource, k: int, by_list: PassingLists, reader: Reader) -> Probe:
         """Returns the nearest lists that hold passing rows: as many as the curve wants, and enough rows for k hits."""
         lists = self.space.lists
-        ranked = lists.rank_lists(source.query, lists.space.lists)
+        ranked = lists.rank_lists(source.query, lists.space.lists, reader)
         has_any = by_list.counts[ranked.lists] > 0
         numbers, scores = ranked.lists[has_any], ranked.scores[has_any]
         reached = np.cumsum(by_list.counts[numbers])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.deadline import Deadline
-from shardlake.format.container import Extent
+from shardlake.format.container import Block, Extent, decode_block, intact
 
 ReadRanges = Callable[[Sequence[tuple[int, int]], Deadline | None], list[bytes]]
 """Reads (start, stop) ranges of the shard's object, in parallel."""
@@ -15,26 +18,100 @@ COALESCE_GAP_BYTES = 128 * 1024  # what a store streams in the time that another
 MAX_COALESCED_BYTES = 8 * 1024 * 1024  # beyond, several streams are faster than one
 
 
-class Reader:
-    """Reads extents of one shard for one search."""
+Ahead = dict[tuple[int, int], bytes]
+"""Blocks that were read along with the tail, by offset and size; each is handed out once."""
 
-    def __init__(self, read: ReadRanges, deadline: Deadline | None, stats: LeafStats) -> None:
+
+class Blocks(Protocol):
+    """Blocks of one shard's object that were read before and may still be at hand. Never raises."""
+
+    def get(self, offset: int, size: int) -> bytes | None:
+        """Returns the bytes of a block, as they were put, or None."""
+
+    def has(self, offset: int, size: int) -> bool:
+        """Returns whether a block seems to be at hand."""
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Takes a block that was read, to keep it if it can."""
+
+
+class NoBlocks:
+    """Keeps nothing."""
+
+    def get(self, offset: int, size: int) -> bytes | None:
+        """Returns None."""
+
+    def has(self, offset: int, size: int) -> bool:
+        """Returns False."""
+        return False
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Lets the block go."""
+
+
+class Reader:
+    """Reads extents of one shard for one search: from the blocks at hand, and what is not there from the store."""
+
+    def __init__(
+        self,
+        read: ReadRanges,
+        deadline: Deadline | None,
+        stats: LeafStats,
+        blocks: Blocks | None = None,
+        ahead: Ahead | None = None,
+    ) -> None:
         self._read = read
         self._deadline = deadline
         self._stats = stats
+        self._blocks: Blocks = blocks or NoBlocks()
+        self._ahead: Ahead = {} if ahead is None else ahead
 
     def extents(self, extents: Sequence[Extent]) -> list[bytes]:
         """Returns the bytes of each extent, in the order asked.
 
-        Cost: one read a group of neighbours; one round.
+        Cost: one read a group of neighbours that are not at hand; one round.
         """
         if not extents:
             return []
-        spans = coalesce([(extent.offset, extent.offset + extent.bytes) for extent in extents])
+        at_hand = [self._at_hand(extent) for extent in extents]
+        missing = [extent for extent, data in zip(extents, at_hand, strict=True) if data is None]
+        fetched = iter(self._fetch(missing))
+        return [next(fetched) if data is None else data for data in at_hand]
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is read stays at hand."""
+        return not isinstance(self._blocks, NoBlocks)
+
+    def lacking(self, extents: Iterable[Extent]) -> list[Extent]:
+        """Returns those that are not at hand."""
+        return [extent for extent in extents if not self._blocks.has(extent.offset, extent.bytes)]
+
+    def array(self, name: str, block: Block) -> npt.NDArray[Any]:
+        """Returns a named block's array, checked. Cost: one read where it is not at hand."""
+        extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
+        return decode_block(name, block, self.extents([extent])[0])
+
+    def _at_hand(self, extent: Extent) -> bytes | None:
+        data = self._ahead.pop((extent.offset, extent.bytes), None)
+        if data is None:
+            data = self._blocks.get(extent.offset, extent.bytes)
+            self._stats.cache_reads += data is not None
+            self._stats.cache_bytes += len(data or b"")
+        return data
+
+    def _fetch(self, extents: Sequence[Extent]) -> list[bytes]:
+        if not extents:
+            return []
+        spans = _spans(extents)
         data = self._read(spans, self._deadline)
         self._stats.object_reads += len(spans)
         self._stats.bytes_read += sum(stop - start for start, stop in spans)
-        return [_cut(extent, spans, data) for extent in extents]
+        found = [cut(extent, spans, data) for extent in extents]
+        for extent, body in zip(extents, found, strict=True):
+            if intact(body, extent.checksum):  # what the store damaged must not be found again
+                self._blocks.put(extent.offset, body)
+        return found
 
     def check(self, doing: str) -> None:
         """Raises DeadlineExceeded when no time is left for `doing`."""
@@ -54,7 +131,17 @@ def coalesce(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _cut(extent: Extent, spans: Sequence[tuple[int, int]], data: Sequence[bytes]) -> bytes:
+def read_bytes(extents: Sequence[Extent]) -> int:
+    """Returns how many bytes reading extents costs, the gaps between neighbours included."""
+    return sum(stop - start for start, stop in _spans(extents))
+
+
+def _spans(extents: Sequence[Extent]) -> list[tuple[int, int]]:
+    return coalesce([(extent.offset, extent.offset + extent.bytes) for extent in extents])
+
+
+def cut(extent: Extent, spans: Sequence[tuple[int, int]], data: Sequence[bytes]) -> bytes:
+    """Returns the bytes of an extent, out of spans that were read and together cover it."""
     for (start, stop), read in zip(spans, data, strict=True):
         if start <= extent.offset and extent.offset + extent.bytes <= stop:
             return read[extent.offset - start : extent.offset - start + extent.bytes]

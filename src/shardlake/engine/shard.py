@@ -11,16 +11,18 @@ import numpy.typing as npt
 from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
 from shardlake.deadline import Deadline
+from shardlake.engine.binary_space import Buckets, NearestBuckets
 from shardlake.engine.fusing import Candidates, Fusing
 from shardlake.engine.items import ShardItems
 from shardlake.engine.match import ShardTerms
 from shardlake.engine.nearest import Found, Nearest
-from shardlake.engine.reading import Reader, ReadRanges
+from shardlake.engine.reading import Ahead, Blocks, Reader, ReadRanges
 from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
-from shardlake.engine.spaces import FlatSpace, IvfPqSpace, OpenSpace, RowLists
+from shardlake.engine.space_types import CODED, open_space
+from shardlake.engine.spaces import OpenSpace, RowLists
 from shardlake.errors import ErrorKind, InvalidInput, NotFound
 from shardlake.format.columns import column_blocks, decode_column
-from shardlake.format.container import Extent, decode_block, parse_tail
+from shardlake.format.container import parse_tail
 from shardlake.format.shard import SHARD_KIND
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
 from shardlake.query.columns import Column, evaluate
@@ -30,10 +32,20 @@ from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
 
 
-def open_shard(tail: bytes, file_bytes: int, read: ReadRanges) -> OpenShard:
-    """Opens a shard from its tail: the bytes from the tail's offset to the end of the file. Raises FormatError."""
+def open_shard(
+    tail: bytes, file_bytes: int, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+) -> OpenShard:
+    """Opens a shard from its tail. Raises FormatError.
+
+    Args:
+        tail: the bytes from the tail's offset to the end of the file.
+        file_bytes: the size of the whole file.
+        read: reads the rest of it.
+        blocks: of it that were read before.
+        ahead: what was read along with the tail; checked, like everything, where it is decoded.
+    """
     directory = parse_tail(tail, file_bytes, SHARD_KIND)
-    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read)
+    return OpenShard(read_header(directory, tail, file_bytes - len(tail)), read, blocks, ahead)
 
 
 _NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.float32), "")
@@ -58,9 +70,14 @@ def _is_plain(search: LeafSearch) -> bool:
 class OpenShard:
     """A shard and what of it has been read so far. Not safe for two threads at once."""
 
-    def __init__(self, header: ShardHeader, read: ReadRanges) -> None:
+    def __init__(
+        self, header: ShardHeader, read: ReadRanges, blocks: Blocks | None = None, ahead: Ahead | None = None
+    ) -> None:
         self.header = header
+        self.ahead: Ahead = {} if ahead is None else ahead
         self._read = read
+        self._blocks = blocks
+        self._spaces: dict[str, OpenSpace] = {}
         self._nearest: dict[str, Nearest] = {}
         self._columns: dict[str, Column] = {}
         self._row_lists: dict[str, RowLists] = {}
@@ -71,7 +88,8 @@ class OpenShard:
     @property
     def resident_bytes(self) -> int:
         """What this shard holds in memory, near enough to bound a cache by."""
-        spaces = sum(nearest.space.lists.resident_bytes for nearest in self._nearest.values())
+        spaces = sum(space.resident_bytes for space in self._spaces.values())
+        spaces += sum(n.buckets.resident_bytes for n in self._nearest.values() if isinstance(n, NearestBuckets))
         return self._items.resident_bytes + self._terms.resident_bytes + self._other_bytes + spaces
 
     def forget_items(self) -> None:
@@ -80,10 +98,10 @@ class OpenShard:
 
     def reader(self, stats: LeafStats, deadline: Deadline | None = None) -> Reader:
         """Returns a reader of this shard that counts into `stats`."""
-        return Reader(self._read, deadline, stats)
+        return Reader(self._read, deadline, stats, self._blocks, self.ahead)
 
     def space(self, name: str) -> OpenSpace:
-        """Returns a space of the shard or raises NotFound."""
+        """Returns the space that has the vectors of a space of the shard: itself, or its source. Raises NotFound."""
         return self.nearest(name).space
 
     def nearest(self, name: str) -> Nearest:
@@ -93,8 +111,18 @@ class OpenShard:
             spec = self.header.spaces.get(name)
             if spec is None:
                 raise NotFound(f"the shard has no space {name}", kind=ErrorKind.UNKNOWN_SPACE)
-            opened = (FlatSpace if spec.index is IndexType.FLAT else IvfPqSpace)(self.header, spec)
-            found = Nearest(opened, lambda reader: self._lists_of(name, reader))
+            stored = self.header.spaces[spec.source or name]
+            if stored.name not in self._spaces:
+                self._spaces[stored.name] = open_space(self.header, stored)
+            opened = self._spaces[stored.name]
+
+            def members(reader: Reader) -> RowLists:
+                return self._lists_of(stored.name, reader)
+
+            if spec.index is IndexType.BINARY_MIH:
+                found = NearestBuckets(opened, members, Buckets(self.header, spec))
+            else:
+                found = Nearest(opened, members)
             self._nearest[name] = found
         return found
 
@@ -122,7 +150,7 @@ class OpenShard:
 
     def _is_scanned(self, space: str) -> bool:
         spec = self.header.spaces.get(space)
-        return spec is not None and spec.index is IndexType.IVF_PQ
+        return spec is not None and spec.index in CODED
 
     def search(
         self,
@@ -237,9 +265,7 @@ class OpenShard:
         return decode_column(self.header, name, arrays)
 
     def _array(self, name: str, reader: Reader) -> npt.NDArray[np.generic]:
-        block = self.header.directory.block(name)
-        extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-        return decode_block(name, block, reader.extents([extent])[0])
+        return reader.array(name, self.header.directory.block(name))
 
     def _lists_of(self, space: str, reader: Reader) -> RowLists:
         if space not in self._row_lists:
@@ -260,10 +286,11 @@ class OpenShard:
             return rows, scores
         best = best_rows(scores, k)
         kept = scores[best]
-        if (kept[1:] == kept[:-1]).any():  # only equal scores have an order to settle, and a place to fight for
+        if len(set(kept.tolist())) < len(kept):  # only equal scores have an order to settle, and a place to fight for
             ranks = self._items.ranks(reader)[rows[best]]
-            best = best[np.lexsort((ranks, -kept))][:k]
-        return rows[best], scores[best]
+            order = np.lexsort((ranks, -kept))[:k]
+            best, kept = best[order], kept[order]
+        return rows[best], kept
 
     def _hits(  # private
         self,
@@ -299,7 +326,7 @@ class OpenShard:
         return vectors
 
     def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, Float32Array]:
-        members = self._lists_of(space, reader)
+        members = self._lists_of(self.space(space).lists.space.name, reader)
         found: dict[int, Float32Array] = {}
         wanted = sorted({int(members.of_row[row]) for row in rows} - {-1})
         for number, vectors in self.space(space).lists.exact(wanted, reader):

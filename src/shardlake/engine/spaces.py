@@ -1,30 +1,24 @@
-"""One space of an opened shard: its lists are loaded when a search first probes them, and stay."""
+"""What spaces of an opened shard have in common: lists that are loaded when a search first probes them, and stay.
+
+One file an index type beside this one: `coded_space` (ivf_pq, ivf_rabitq), `flat_space` (ivf_flat, flat) and
+`binary_space` (binary_mih); `space_types` chooses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
-from shardlake.core.ivf_pq import Codebook, IvfPq, selector
-from shardlake.core.vectors import (
-    coarse_scores,
-    coarse_scores_many,
-    nearest_lists,
-    pad,
-    padded_dimension,
-    score_exact,
-    score_quantized,
-)
+from shardlake.core.vectors import coarse_scores, coarse_scores_many, nearest_lists
 from shardlake.engine.reading import Reader
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
-from shardlake.types import Float32Array, Int64Array, Metric
+from shardlake.types import Float32Array, Int64Array
 
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
 NO_LIST = -1
@@ -46,29 +40,33 @@ class LoadedLists:
     def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
         self.header = header
         self.space = space
-        self.centroids: Float32Array = header.arrays[f"centroids/{space.name}"]
+        stored: Float32Array | None = header.arrays.get(f"centroids/{space.name}")
+        self._knows_all = stored is not None  # a file of version 1 has them in its tail
+        # Those of the lists loaded so far, until a search wants to rank all lists.
+        self.centroids = np.zeros((space.lists, space.dimension), np.float32) if stored is None else stored
         self.list_rows: Int64Array = header.arrays[f"list_rows/{space.name}"].astype(np.int64)
         self.rows_of_list: list[int] = self.list_rows.tolist()
         self.loaded = np.zeros(space.lists, bool)
         self.all_loaded = False
         self.resident_bytes = 0
 
-    def rank_lists(self, query: Float32Array, count: int) -> Probe:
+    def rank_lists(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists of this shard, nearest first."""
-        scores = coarse_scores(query, self.centroids, self.space.metric)
+        scores = self._scores(query, reader)
         numbers = nearest_lists(scores, count)
         return Probe(numbers, scores[numbers])
 
-    def nearest(self, query: Float32Array, count: int) -> Probe:
+    def nearest(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists in any order, which is all that a scan needs."""
-        scores = coarse_scores(query, self.centroids, self.space.metric)
+        scores = self._scores(query, reader)
         if count >= len(scores):
             return Probe(np.arange(len(scores)), scores)
         numbers = scores.argpartition(-count)[-count:]
         return Probe(numbers, scores[numbers])
 
-    def nearest_many(self, queries: Float32Array, count: int) -> list[Probe]:
+    def nearest_many(self, queries: Float32Array, count: int, reader: Reader) -> list[Probe]:
         """Returns the `count` nearest lists of each query (n, d), in any order."""
+        self.read_centroids(reader)
         scores = coarse_scores_many(queries, self.centroids, self.space.metric)
         if count >= scores.shape[1]:
             return [Probe(np.arange(scores.shape[1]), row) for row in scores]
@@ -76,18 +74,29 @@ class LoadedLists:
         return [Probe(chosen, row[chosen]) for chosen, row in zip(numbers, scores, strict=True)]
 
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
-        """Returns the lists of those numbers."""
+        """Returns the lists of those numbers. Requires: they are loaded, or all centroids are."""
         return Probe(numbers, coarse_scores(query, self.centroids[numbers], self.space.metric))
 
-    def reaching(self, query: Float32Array, probe: Probe, rows: int) -> Probe:
+    def reaching(self, query: Float32Array, probe: Probe, rows: int, reader: Reader) -> Probe:
         """Returns the probe, with the next nearest lists behind it where its lists hold fewer than `rows` rows."""
         missing = rows - self.rows_in(probe.lists)
         if missing <= 0:
             return probe
-        ranked = self.rank_lists(query, self.space.lists).lists
+        ranked = self.rank_lists(query, self.space.lists, reader).lists
         others = ranked[~np.isin(ranked, probe.lists)]
         enough = int(np.searchsorted(np.cumsum(self.list_rows[others]), missing)) + 1
         return self.probe(query, np.concatenate([probe.lists, others[:enough]]))
+
+    def read_centroids(self, reader: Reader) -> None:
+        """Makes the centroids of all lists known. Cost: one read where they are not; loaded lists bring their own."""
+        if not self._knows_all:
+            name = f"centroids/{self.space.name}"
+            self.centroids = reader.array(name, self.header.directory.block(name))
+            self._knows_all = True
+
+    def _scores(self, query: Float32Array, reader: Reader) -> Float32Array:
+        self.read_centroids(reader)
+        return coarse_scores(query, self.centroids, self.space.metric)
 
     def rows_in(self, lists: Int64Array) -> int:
         """Returns how many rows lists have together; for a handful of lists Python adds faster than numpy."""
@@ -102,8 +111,10 @@ class LoadedLists:
             rows = int(self.list_rows[number])
             yield number, decode_list(self.space, rows, self.header.rows, extent, data)
 
-    def keep(self, number: int, size_bytes: int) -> None:
+    def keep(self, number: int, size_bytes: int, centroid: Float32Array | None = None) -> None:
         """Counts a list as loaded: everything that a search needs of it is in memory."""
+        if centroid is not None and not self._knows_all:
+            self.centroids[number] = centroid
         self.loaded[number] = True
         self.resident_bytes += size_bytes
         self.all_loaded = bool(self.loaded.all())
@@ -132,61 +143,20 @@ class OpenSpace(Protocol):
 
     lists: LoadedLists
 
-    def scan(  # noqa: D102  # documented where it is defined
-        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
-    ) -> Int64Array: ...
-
-    def scan_many(  # noqa: D102  # likewise
-        self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int
-    ) -> Int64Array: ...
-
-    def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array: ...  # noqa: D102
-
-    def load(self, lists: Sequence[int], reader: Reader) -> None: ...  # noqa: D102
-
-
-class IvfPqSpace:
-    """An ivf_pq space: codes in faiss, refine rows in one array by row number."""
-
-    def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
-        self.lists = LoadedLists(header, space)
-        self._dimension = padded_dimension(space.dimension)
-        padded = pad(self.lists.centroids, self._dimension)
-        codewords = header.arrays[f"codewords/{space.name}"]
-        self._book = Codebook(centroids=padded, codewords=codewords, metric=space.metric)
-        self._index = IvfPq(self._book)
-        # Zero pages that were never touched cost no memory: each array grows with the lists that are loaded.
-        self._refine = np.zeros((header.rows, space.dimension), np.int8)
-        self._scales = np.zeros(header.rows, np.float32)
-
     @property
-    def faiss_index(self) -> faiss.IndexIVFPQFastScan:
-        """The faiss index of the lists loaded so far."""
-        return self._index.faiss_index
+    def resident_bytes(self) -> int:
+        """What it holds in memory, near enough to bound a cache by."""
 
     def load(self, lists: Sequence[int], reader: Reader) -> None:
-        """Makes lists scannable."""
-        for number, block in self.lists.blocks(lists, reader):
-            self._refine[block.rows] = block.refine
-            self._scales[block.rows] = block.scales
-            self._index.load_list(number, block.rows.astype(np.int64), block.packed)
-            self.lists.keep(number, block.bytes)
+        """Makes lists scannable and their rows scorable."""
 
     def scan(
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
-        if not (self.lists.all_loaded or self.lists.loaded[probe.lists].all()):
-            self.load(probe.lists.tolist(), reader)
-        padded = pad(query[None], self._dimension)
-        coarse = -probe.scores if self._book.metric is Metric.L2 else probe.scores
-        chosen = None if passing is None else selector(passing.bitmap)
-        rows = self._index.scan(padded, probe.lists[None], coarse[None], candidates, chosen)[0]
-        found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
-        return found
 
     def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
-        """Scans loaded lists for many queries at once.
+        """Scans loaded lists for many queries at once; only where the space has codes.
 
         Args:
             queries: (n, d). lists: (n, p), -1 for none. coarse: (n, p) scores of their centroids.
@@ -195,42 +165,9 @@ class IvfPqSpace:
         Returns:
             (n, candidates) row numbers, -1 where there are fewer.
         """
-        signed = -coarse if self._book.metric is Metric.L2 else coarse
-        padded = np.ascontiguousarray(pad(queries, self._dimension))
-        return self._index.scan(padded, np.ascontiguousarray(lists), np.ascontiguousarray(signed), candidates)
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
-        """Returns (m,) scores of loaded rows by their refine rows."""
-        return score_quantized(query, self._refine.take(rows, axis=0), self._scales.take(rows), self.lists.space.metric)
-
-
-class FlatSpace:
-    """A flat space: full-precision vectors, all of them scored."""
-
-    def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
-        self.lists = LoadedLists(header, space)
-        self._vectors = np.zeros((header.rows, space.dimension), np.float32)
-
-    def load(self, lists: Sequence[int], reader: Reader) -> None:
-        """Makes lists scannable."""
-        rows = {number: block.rows for number, block in self.lists.blocks(lists, reader)}
-        for number, vectors in self.lists.exact(list(rows), reader):
-            self._vectors[rows[number]] = vectors
-            self.lists.keep(number, vectors.nbytes + rows[number].nbytes)
-
-    def scan(
-        self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
-    ) -> Int64Array:
-        """Never called: a flat space is searched by scoring rows."""
-        raise AssertionError("a flat space has no codes to scan")
-
-    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
-        """Never called, as `scan`."""
-        raise AssertionError("a flat space has no codes to scan")
-
-    def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
-        """Returns (m,) exact scores of loaded rows."""
-        return score_exact(query, self._vectors[rows], self.lists.space.metric)
+        """Returns (m,) scores of loaded rows, as good as this index refines them."""
 
 
 class RowLists:

@@ -27,7 +27,8 @@ from shardlake.errors import ErrorKind, FormatError
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_DIRECTORY_BYTES
 
 MAGIC = b"SHARDLK\n"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # what is written
+READABLE_VERSIONS = frozenset({1, 2})
 ALIGNMENT = 64  # a cache line: arrays read from a block are aligned when the block is
 _FOOTER = struct.Struct("<8sI4sQQQ")
 FOOTER_BYTES = _FOOTER.size
@@ -184,7 +185,7 @@ def _parse_footer(tail: bytes, file_bytes: int, kind: bytes) -> tuple[int, int, 
     magic, version, found, offset, size, checksum = _FOOTER.unpack(tail[-FOOTER_BYTES:])
     if magic != MAGIC or found != kind:
         raise FormatError("the file does not end in the magic of its kind", kind=ErrorKind.BAD_MAGIC)
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         raise FormatError(
             "this release cannot read that format version", kind=ErrorKind.UNSUPPORTED_VERSION, version=version
         )
@@ -205,9 +206,14 @@ def _parse_block(name: str, entry: Sequence[Any], file_bytes: int) -> Block:
     return Block(offset=offset, bytes=size, checksum=int(checksum, 16), dtype=dtype, shape=tuple(shape))
 
 
+def intact(data: bytes | memoryview, checksum: int) -> bool:
+    """Returns whether `data` has that xxh3-64."""
+    return xxhash.xxh3_64_intdigest(data) == checksum
+
+
 def verify(data: bytes | memoryview, checksum: int, what: str) -> None:
     """Raises FormatError (checksum-mismatch) unless `data` has that xxh3-64."""
-    if xxhash.xxh3_64_intdigest(data) != checksum:
+    if not intact(data, checksum):
         raise FormatError(
             f"the bytes of {what} do not have their checksum", kind=ErrorKind.CHECKSUM_MISMATCH, part=what
         )

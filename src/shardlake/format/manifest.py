@@ -1,23 +1,16 @@
-"""The manifest of a version, and the routing file of a space: what the router reads once a version and keeps.
-
-The manifest is JSON, for people to read; a routing file is a container of kind ROUT: `centroids` (lists, d) float32.
-"""
+"""The manifest of a version: what the router reads once a version and keeps. It is JSON, for people to read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
-import numpy as np
 import orjson
 
 from shardlake.core.calibration import CurvePoint
 from shardlake.errors import ErrorKind, FormatError
-from shardlake.format.container import Container, ContainerWriter
-from shardlake.types import Float32Array, IndexType, Metric
+from shardlake.types import IndexType, Metric
 
-ROUTING_KIND = b"ROUT"
 MANIFEST_VERSION = 1
 
 
@@ -27,8 +20,8 @@ class ManifestSpace:
 
     Attributes:
         index: what the build gave it; flat where there were too few rows for codes.
-        lists: over all shards.
-        routing_key: of its centroids.
+        lists: over all shards; of a binary_mih space, hash buckets, of which every shard has all.
+        routing_key: of its centroids; None where shards choose what to probe.
         curve: what plans were measured to find; empty where every search is exact.
         encoder_digest: of the encoder that made the vectors; None where all were brought, or it was not recorded.
     """
@@ -39,7 +32,7 @@ class ManifestSpace:
     index: IndexType
     lists: int
     rows: int
-    routing_key: str
+    routing_key: str | None
     curve: tuple[CurvePoint, ...]
     encoder_digest: str | None = None
 
@@ -124,20 +117,3 @@ def _terms(raw: dict[str, Any] | None) -> ManifestTerms | None:
     if not are_numbers or not 0 <= terms.tail_offset < terms.bytes:
         raise FormatError("the manifest's terms contradict themselves")
     return terms
-
-
-def encode_routing(centroids: Float32Array) -> bytes:
-    """Returns a routing file."""
-    sink = BytesIO()
-    writer = ContainerWriter(sink, ROUTING_KIND)
-    writer.add_array("centroids", centroids)
-    writer.finish({"lists": len(centroids)})
-    return sink.getvalue()
-
-
-def decode_routing(data: bytes) -> Float32Array:
-    """Returns (lists, d) float32 centroids. Raises FormatError."""
-    centroids = Container(data, ROUTING_KIND).array("centroids")
-    if centroids.ndim != 2 or centroids.dtype != np.float32:
-        raise FormatError("the centroids of a routing file have the wrong shape")
-    return centroids

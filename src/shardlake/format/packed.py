@@ -17,12 +17,16 @@ import numpy.typing as npt
 from shardlake.errors import FormatError
 from shardlake.types import ByteArray, Int64Array
 
+Whole = npt.NDArray[np.signedinteger[Any]]
+
 WIDTHS = (0, 1, 2, 4, 8, 16, 32)
 ESCAPED = 8  # in `form`
 _FORMS = WIDTHS.index(32)
 MAX_VALUE = 2**32 - 1
 _ESCAPE_BYTES = 4
 _MAX_VARINT_BYTES = 5
+_ONE_BYTE = [bytes((number,)) for number in range(128)]
+_FEW = 24  # values: up to here plain Python is faster than numpy
 # A value from here on needs an escape in 1, 2, 4, 8, 16 bits: all bits set is taken.
 _LIMITS = np.array([2**width - 1 for width in WIDTHS[1:-1]], np.int64)
 
@@ -33,6 +37,8 @@ def varint(value: int) -> bytes:
     >>> varint(300).hex()
     'ac02'
     """
+    if value < 128:
+        return _ONE_BYTE[value]
     parts = bytearray()
     while value > 127:
         parts.append(value & 127 | 128)
@@ -53,30 +59,54 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     raise FormatError("a number of a packed column does not end, or is too large")
 
 
-def pack(values: npt.NDArray[np.integer[Any]], *, min_form: int = 0) -> bytes:
-    """Returns a column of the fewest bytes.
+def pack_all(values: Whole, counts: Whole, *, min_form: int = 0) -> list[bytes]:
+    """Returns columns of consecutive values, one for each of `counts`.
 
     Args:
-        values: (n,) from 0 to MAX_VALUE, n ≥ 1.
-        min_form: place in WIDTHS of the fewest bits; 1 makes the size of a column bound the number of its values.
+        values: from 0 to MAX_VALUE. counts: values of each column, at least 1.
+        min_form: place in WIDTHS of the fewest bits where a column has several values; 1 makes the size of a column
+            bound the number of its values.
+
+    Cost: most columns are of a few values, for which numpy is too slow: 1 µs each, the others 20 µs and more.
     """
-    base = int(values.min())
-    if len(values) == 1 and not min_form:
+    stops = np.cumsum(counts)
+    starts = stops - counts
+    lows, highs = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    packed = []
+    for start, stop, low, high in zip(*(a.tolist() for a in (starts, stops, lows, highs)), strict=True):
+        least = min_form if stop - start > 1 else 0
+        if stop - start <= _FEW:
+            packed.append(_pack_few(values[start:stop].tolist(), low, high, least))
+        else:
+            packed.append(_pack_many(values[start:stop] - low, low, least))
+    return packed
+
+
+def _pack_few(values: list[int], base: int, high: int, min_form: int) -> bytes:
+    # Without escapes, which are rarely worth it; the first value in the lowest bits is what little-endian means.
+    width = (high - base).bit_length()
+    form = max(min_form, next(form for form, bits in enumerate(WIDTHS) if width <= bits))
+    if not form:
         return varint(base) + b"\0"
-    rest = values.astype(np.int64) - base
+    joined, shift, step = 0, 0, WIDTHS[form]
+    for value in values:
+        joined |= (value - base) << shift
+        shift += step
+    return b"".join([varint(base), bytes((form,)), joined.to_bytes(-(-shift // 8), "little")])
+
+
+def _pack_many(rest: Whole, base: int, min_form: int) -> bytes:
+    """Returns the column of the fewest bytes of values less their base."""
     # How many values need an escape at each width, then the bytes that each costs.
     too_large = len(rest) - np.cumsum(np.bincount(np.searchsorted(_LIMITS, rest, side="right"), minlength=_FORMS))
-    costs = [-(-len(rest) * width // 8) for width in WIDTHS]
     escapes = [0, *too_large[: len(_LIMITS)].tolist(), 0]
-    if not rest.any() and not min_form:
-        form = 0
-    else:
-        form = min(range(max(1, min_form), len(WIDTHS)), key=lambda f: costs[f] + _ESCAPE_BYTES * escapes[f])
+    costs = [-(-len(rest) * width // 8) + _ESCAPE_BYTES * count for width, count in zip(WIDTHS, escapes, strict=True)]
+    form = min(range(1, len(WIDTHS)), key=costs.__getitem__) if min_form or rest.any() else 0
     if not escapes[form]:
-        return b"".join([varint(base), bytes([form]), _to_bits(rest, form)])
+        return b"".join([varint(base), bytes((form,)), _to_bits(rest, form)])
     mark = 2 ** WIDTHS[form] - 1
     large = rest >= mark
-    head = [varint(base), bytes([form | ESCAPED]), varint(escapes[form])]
+    head = [varint(base), bytes((form | ESCAPED,)), varint(escapes[form])]
     return b"".join([*head, _to_bits(np.where(large, mark, rest), form), rest[large].astype("<u4").tobytes()])
 
 
@@ -106,7 +136,7 @@ def unpack(data: bytes, at: int, count: int) -> tuple[Int64Array, int]:
     return values + base, stop + _ESCAPE_BYTES * escapes
 
 
-def _to_bits(values: Int64Array, form: int) -> bytes:
+def _to_bits(values: Whole, form: int) -> bytes:
     width = WIDTHS[form]
     if width >= 8:
         return values.astype(f"<u{width // 8}").tobytes()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from shardlake.errors import FormatError
 from shardlake.format.container import Container, ContainerWriter, expect
-from shardlake.types import Float32Array, SpaceSpec
+from shardlake.types import Float32Array, Int64Array, SpaceSpec
 
 SEGMENT_KIND = b"SEGM"
 
@@ -57,6 +57,12 @@ class Segment:
         """How many items it holds."""
         return len(self.ids)
 
+    def payloads(self, rows: Int64Array) -> list[bytes]:
+        """Returns the payloads of some of its rows."""
+        starts, stops = self.payload_offsets[rows].tolist(), self.payload_offsets[rows + 1].tolist()
+        data = self.payload
+        return [bytes(data[start:stop]) for start, stop in zip(starts, stops, strict=True)]
+
 
 def encode_segment(
     items: Sequence[SegmentItem], spaces: Sequence[SpaceSpec], encoders: Mapping[str, str] | None = None
@@ -65,7 +71,7 @@ def encode_segment(
 
     Args:
         items: its rows.
-        spaces: of the collection.
+        spaces: of the collection; those computed from another have no vectors of their own.
         encoders: {space: digest of the encoder that made vectors of it}; a space of brought vectors alone has none.
 
     Requires: every vector has its space's dimension and is finite.
@@ -74,14 +80,15 @@ def encode_segment(
     writer = ContainerWriter(sink, SEGMENT_KIND)
     _add_strings(writer, "id", [item.id.encode() for item in items])
     _add_strings(writer, "payload", [item.payload for item in items])
-    for space in spaces:
+    stored = [space for space in spaces if space.source is None]
+    for space in stored:
         rows = [row for row, item in enumerate(items) if space.name in item.vectors]
         vectors = np.zeros((len(rows), space.dimension), np.float32)
         for position, row in enumerate(rows):
             vectors[position] = items[row].vectors[space.name]
         writer.add_array(f"rows/{space.name}", np.asarray(rows, np.uint32))
         writer.add_array(f"vectors/{space.name}", vectors)
-    meta: dict[str, object] = {"rows": len(items), "spaces": [space.name for space in spaces]}
+    meta: dict[str, object] = {"rows": len(items), "spaces": [space.name for space in stored]}
     writer.finish(meta | ({"encoders": dict(encoders)} if encoders else {}))
     return sink.getvalue()
 

@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shardlake.core import binary, ivf_rabitq
 from shardlake.core.vectors import SUBVECTOR, padded_dimension
 from shardlake.errors import FormatError
 from shardlake.format.container import Directory, Extent, decode_block, expect
 from shardlake.format.shard import ShardSpace
-from shardlake.limits import MAX_DIMENSION, MAX_LISTS_PER_SHARD, MAX_ROWS_PER_SHARD
+from shardlake.limits import (
+    MAX_BINARY_BITS,
+    MAX_DIMENSION,
+    MAX_LISTS_PER_SHARD,
+    MAX_RABITQ_BITS,
+    MAX_ROWS_PER_SHARD,
+)
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
 
+_NUMBERS = ("dimension", "lists", "code_bytes", "code_dimension", "bits", "tables", "key_bits")
 CODEWORDS = 16  # of a sub-quantizer: its codes have 4 bits
 
 
@@ -36,6 +44,10 @@ class ShardHeader:
     def exact_extent(self, space: str, number: int) -> Extent:
         """Returns where the full-precision vectors of a list lie."""
         return _extent(self.arrays[f"exact/{space}"][number])
+
+    def bucket_extent(self, space: str, number: int) -> Extent:
+        """Returns where a hash bucket lies."""
+        return _extent(self.arrays[f"buckets/{space}"][number])
 
     def item_extent(self, chunk: int) -> Extent:
         """Returns where a chunk of items lies."""
@@ -66,7 +78,7 @@ def read_header(directory: Directory, tail: bytes, tail_offset: int) -> ShardHea
     header = ShardHeader(rows=rows, spaces=spaces, attributes=specs, directory=directory, arrays=arrays)
     for number, space in enumerate(spaces.values()):
         _check_space(header, space)
-        if (f"row_lists/{space.name}" in directory.blocks) != (number > 0):
+        if (f"row_lists/{space.name}" in directory.blocks) != (number > 0 and space.source is None):
             raise FormatError("every space but the first needs its row lists", space=space.name)
     _check_items(header)
     return header
@@ -83,7 +95,8 @@ def _meta(meta: dict[str, Any]) -> tuple[int, dict[str, ShardSpace], dict[str, A
     except (KeyError, TypeError, ValueError) as exc:
         raise FormatError("the shard's meta object is not what the format says") from exc
     texts = [*named[0], *named[1]]
-    numbers = [rows, *(n for space in spaces for n in (space.dimension, space.lists, space.code_bytes))]
+    texts += [space.source for space in spaces if space.source is not None]
+    numbers = [rows, *(getattr(space, name) for space in spaces for name in _NUMBERS)]
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
         raise FormatError("the shard's meta object has values of another type than the format says")
     return rows, *named
@@ -97,19 +110,73 @@ def _check_space(header: ShardHeader, space: ShardSpace) -> None:
     name, lists, dimension = space.name, space.lists, space.dimension
     if not (0 <= lists <= MAX_LISTS_PER_SHARD and 1 <= dimension <= MAX_DIMENSION):
         raise FormatError("the shard's meta object is out of bounds", space=name)
-    padded = padded_dimension(dimension)
-    # Two codes a byte. What is read below these sizes is read by faiss, which checks none of them.
-    code_bytes = {IndexType.IVF_PQ: padded // SUBVECTOR // 2, IndexType.FLAT: 0}
-    if space.code_bytes != code_bytes.get(space.index):
-        raise FormatError("the shard's codes have another size than its dimension needs", space=name)
+    if not 0 <= space.code_dimension <= MAX_DIMENSION + ivf_rabitq.DIMENSION_MULTIPLE:
+        raise FormatError("the shard's meta object is out of bounds", space=name)
+    _check_codes(header, space)
+    _check_source(header, space)
+    if space.index is IndexType.BINARY_MIH:
+        _check_buckets(header, space)
     _expect(header, f"lists/{name}", np.uint64, (lists, 3))
     _expect(header, f"exact/{name}", np.uint64, (lists, 3))
-    _expect(header, f"centroids/{name}", np.float32, (lists, dimension))
     list_rows = _expect(header, f"list_rows/{name}", np.uint32, (lists,))
     if int(list_rows.sum(dtype=np.uint64)) > header.rows:
         raise FormatError("the shard's lists have more rows than the shard", space=name)
-    if space.code_bytes:
-        _expect(header, f"codewords/{name}", np.float32, (padded // SUBVECTOR, CODEWORDS, SUBVECTOR))
+    if space.source is None:
+        _check_centroids(header, space)
+
+
+def _check_codes(header: ShardHeader, space: ShardSpace) -> None:
+    """Raises FormatError unless codes have the size that faiss will read, which checks none itself."""
+    code_bytes = 0
+    if space.index is IndexType.IVF_PQ:
+        padded = padded_dimension(space.code_dimension or space.dimension)
+        code_bytes = padded // SUBVECTOR // 2  # two codes a byte
+        _expect(header, f"codewords/{space.name}", np.float32, (padded // SUBVECTOR, CODEWORDS, SUBVECTOR))
+    elif space.index is IndexType.IVF_RABITQ:
+        fits = space.code_dimension == ivf_rabitq.padded_dimension(space.dimension)
+        if not fits or not 1 <= space.bits <= MAX_RABITQ_BITS:
+            raise FormatError("the shard's meta object is out of bounds", space=space.name)
+        code_bytes = ivf_rabitq.code_bytes(space.code_dimension, space.bits)
+    elif space.code_dimension:
+        raise FormatError("a space without codes has a transform", space=space.name)
+    if space.code_bytes != code_bytes:
+        raise FormatError("the shard's codes have another size than its dimension needs", space=space.name)
+    if space.code_dimension:
+        _expect(header, f"transform/{space.name}", np.float32, (space.code_dimension, space.dimension))
+
+
+def _check_source(header: ShardHeader, space: ShardSpace) -> None:
+    if space.source is None:
+        return
+    source = header.spaces.get(space.source)
+    if source is None or source.source is not None or space.index is not IndexType.BINARY_MIH or space.lists:
+        raise FormatError("a space is computed from one that the shard does not have", space=space.name)
+    if (source.dimension, source.metric) != (space.dimension, space.metric):
+        raise FormatError("a space is computed from one of another dimension or metric", space=space.name)
+
+
+def _check_buckets(header: ShardHeader, space: ShardSpace) -> None:
+    in_bounds = (
+        space.bits in range(binary.WORD_BITS, MAX_BINARY_BITS + 1, binary.WORD_BITS)
+        and 1 <= space.key_bits <= binary.MAX_KEY_BITS
+        and 1 <= space.tables <= binary.MAX_TABLES
+        and space.tables * space.key_bits <= space.bits
+    )
+    if not in_bounds:
+        raise FormatError("the shard's meta object is out of bounds", space=space.name)
+    _expect(header, f"buckets/{space.name}", np.uint64, (space.buckets, 3))
+    rows = _expect(header, f"bucket_rows/{space.name}", np.uint32, (space.buckets,))
+    if int(rows.sum(dtype=np.uint64)) > space.tables * header.rows:
+        raise FormatError("the shard's buckets have more rows than the shard", space=space.name)
+    _expect(header, f"directions/{space.name}", np.float32, (space.bits, space.dimension))
+    _expect(header, f"thresholds/{space.name}", np.float32, (space.bits,))
+
+
+def _check_centroids(header: ShardHeader, space: ShardSpace) -> None:
+    # In the tail in files of version 1; since then in the body, where only searches read them that rank lists.
+    block = header.directory.block(f"centroids/{space.name}")
+    if (block.dtype, block.shape) != ("<f4", (space.lists, space.dimension)):
+        raise FormatError("a block has another type or shape than the format says", block=f"centroids/{space.name}")
 
 
 def _check_items(header: ShardHeader) -> None:

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, expect, verify
-from shardlake.format.packed import pack, read_varint, unpack, varint
+from shardlake.format.packed import Whole, pack_all, read_varint, unpack, varint
 from shardlake.format.paged_map import PagedMap, PagedMapIndex, ReadExtents, write_pages
 from shardlake.format.shard_header import ShardHeader
 from shardlake.limits import MAX_TOKENS_PER_TEXT
@@ -33,8 +32,6 @@ GROUPS = "term_groups"
 GROUP_BYTES = 32 * 1024  # of postings: what one cold term costs to read, at least
 _KEYS_PER_WRITE = 32_768  # of the map: what of it a build holds
 _OFFSET_BITS = 32
-
-Counts = npt.NDArray[np.integer[Any]]
 
 
 def text_ordinals(attributes: Iterable[AttributeSpec]) -> dict[str, int]:
@@ -67,6 +64,25 @@ class Postings:
     def nbytes(self) -> int:
         """What it holds in memory."""
         return self.rows.nbytes + self.frequencies.nbytes + self.lengths.nbytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermBatch:
+    """Some terms with their postings, one behind another.
+
+    Attributes:
+        keys: t, ascending. counts: (t,) rows that have each. occurrences: (t,) times that each stands in a text.
+        rows: (sum of counts,) ascending for each term. frequencies, lengths: for each of them, as in `Postings`.
+        positions: (sum of frequencies,) in each text, ascending for each row.
+    """
+
+    keys: Sequence[bytes]
+    counts: Whole
+    occurrences: Whole
+    rows: Whole
+    frequencies: Whole
+    lengths: Whole
+    positions: Whole
 
 
 class MapWriter:
@@ -110,21 +126,25 @@ class TermWriter:
         self._postings = bytearray()
         self._positions = bytearray()
 
-    def add(self, key: bytes, rows: Counts, frequencies: Counts, lengths: Counts, positions: Counts) -> None:
-        """Writes one term.
+    def add(self, batch: TermBatch) -> None:
+        """Writes some terms; their keys are larger than all before."""
+        columns = zip(
+            pack_all(_gaps(batch.rows, batch.counts), batch.counts),
+            pack_all(batch.frequencies - 1, batch.counts),
+            pack_all(batch.lengths - 1, batch.counts),
+            strict=True,
+        )
+        # At least a bit a position where there are several: so a reader knows from the size how many there can be.
+        positions = pack_all(_gaps(batch.positions, batch.frequencies), batch.occurrences, min_form=1)
+        for key, count, parts, behind in zip(batch.keys, batch.counts.tolist(), columns, positions, strict=True):
+            self._add(key, count, b"".join(parts), behind)
 
-        Args:
-            key: larger than all before.
-            rows: (n,) ascending. frequencies, lengths: (n,) as in `Postings`.
-            positions: (sum of frequencies,) of the term in each text, row by row, ascending in each.
-        """
-        columns = b"".join([pack(np.diff(rows, prepend=-1) - 1), pack(frequencies - 1), pack(lengths - 1)])
-        if self._postings and len(self._postings) + len(columns) > GROUP_BYTES:
+    def _add(self, key: bytes, count: int, postings: bytes, positions: bytes) -> None:
+        if self._postings and len(self._postings) + len(postings) > GROUP_BYTES:
             self._close_group()
-        place = len(self._groups) << _OFFSET_BITS | len(self._postings)
-        self._postings += varint(len(rows)) + varint(len(self._positions)) + columns
-        self._positions += _pack_positions(frequencies, positions)
-        self._map.add(key, (place,))
+        self._map.add(key, (len(self._groups) << _OFFSET_BITS | len(self._postings),))
+        self._postings += varint(count) + varint(len(self._positions)) + postings
+        self._positions += positions
 
     def flush(self) -> None:
         """Writes what is held. Call it before the tail begins."""
@@ -144,12 +164,12 @@ class TermWriter:
         self._positions.clear()
 
 
-def _pack_positions(frequencies: Counts, positions: Counts) -> bytes:
-    gaps = np.diff(positions, prepend=0) - 1
-    firsts = np.cumsum(frequencies) - frequencies
-    gaps[firsts] = positions[firsts]
-    # At least a bit a position: so a reader knows from the size how many there can be.
-    return pack(gaps, min_form=1)
+def _gaps(values: Whole, counts: Whole) -> Whole:
+    """Returns, for runs of ascending values, the first of each run and then the gaps less 1."""
+    gaps = np.diff(values, prepend=0) - 1
+    firsts = np.cumsum(counts) - counts
+    gaps[firsts] = values[firsts]
+    return gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +186,15 @@ class TermIndex:
     def __init__(self, header: ShardHeader) -> None:
         self._rows = header.rows
         self._arrays = header.arrays
+        if GROUPS not in header.arrays:
+            raise FormatError("the shard has a map of terms, and not where they lie", block=GROUPS)
         self._groups = expect(GROUPS, header.arrays[GROUPS], np.uint64, (None, 6))
         self._map = PagedMap(header.arrays, MAP)
 
     @staticmethod
     def is_in(header: ShardHeader) -> bool:
         """Returns whether a shard has terms at all: those of the first format version have none."""
-        return GROUPS in header.arrays
+        return GROUPS in header.arrays or f"{MAP}/pages" in header.arrays
 
     @property
     def resident_bytes(self) -> int:

@@ -7,6 +7,7 @@ imports this room.
 from shardlake.testing.catalog_faults import FlakyCatalog, LostReplyCatalog, WrappedCatalog
 from shardlake.testing.clock import ManualClock
 from shardlake.testing.in_process import InProcessInvoker
+from shardlake.testing.memory_blocks import MemoryBlocks
 from shardlake.testing.memory_catalog import MemoryCatalog
 from shardlake.testing.memory_store import MemoryStore
 from shardlake.testing.store_faults import (
@@ -28,6 +29,7 @@ __all__ = [
     "LostReplyCatalog",
     "LostReplyStore",
     "ManualClock",
+    "MemoryBlocks",
     "MemoryCatalog",
     "MemoryStore",
     "MissingStore",

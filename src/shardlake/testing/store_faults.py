@@ -199,6 +199,8 @@ class CountingStore(WrappedStore):
     Attributes:
         operations: calls by name. One get_ranges is one call.
         object_reads: GETs as S3 would bill them: one a range.
+        rounds: reads that waited for one another: those that overlap in time are one. True of an inner store that takes
+            its time (`SlowStore`) and does not fail.
         bytes_read: bytes that readers got.
     """
 
@@ -207,12 +209,23 @@ class CountingStore(WrappedStore):
         self.operations: dict[str, int] = {}
         self.object_reads = 0
         self.bytes_read = 0
+        self.rounds = 0
+        self._reading = 0
         self._lock = threading.Lock()
 
     def before(self, operation: str, key: str) -> None:
         """Counts the call."""
         with self._lock:
             self.operations[operation] = self.operations.get(operation, 0) + 1
+            if operation in READS:
+                self.rounds += self._reading == 0
+                self._reading += 1
+
+    def after(self, operation: str, key: str) -> None:
+        """Ends the call."""
+        if operation in READS:
+            with self._lock:
+                self._reading -= 1
 
     def seen(self, key: str, offset: int, body: bytes) -> bytes:
         """Counts the read."""

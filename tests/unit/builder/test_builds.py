@@ -15,8 +15,10 @@ from builder import survey
 from shardlake.catalog.base import BuildRow, BuildState
 from shardlake.contracts.shard import LeafAnswer, LeafSearch, LeafStats
 from shardlake.core.vectors import prepare, score_exact
-from shardlake.engine.spaces import IvfPqSpace
-from shardlake.format.manifest import decode_manifest, decode_routing
+from shardlake.engine.coded_space import CodedSpace
+from shardlake.format.container import Extent
+from shardlake.format.manifest import decode_manifest
+from shardlake.format.routing import decode_routing
 from shardlake.format.segment import SegmentItem
 from shardlake.testing import WrappedCatalog, WrappedStore
 from shardlake.types import AttributeType, IndexType, Metric
@@ -96,11 +98,29 @@ def test_the_router_s_centroids_are_the_shards_own(coded: Lake) -> None:
     manifest = decode_manifest(coded.store.objects[pointer.manifest_key])
     assert manifest.shards == tuple(row.key for row in coded.shards)
     for described in manifest.spaces:
-        centroids = decode_routing(coded.store.objects[described.routing_key])
-        assert len(centroids) == described.lists
+        routing = decode_routing(coded.store.objects[described.routing_key])
+        assert len(routing.centroids) == described.lists
         for number, row in enumerate(coded.shards):
-            first, stop = row.lists[described.name]
-            assert (coded.opened(number).header.arrays[f"centroids/{described.name}"] == centroids[first:stop]).all()
+            lists = coded.opened(number).space(described.name).lists
+            lists.read_centroids(coded.opened(number).reader(LeafStats()))
+            told = routing.centroids[slice(*row.lists[described.name])]
+            np.testing.assert_allclose(told, lists.centroids, atol=np.abs(routing.centroids).max() / 100)
+
+
+def test_the_router_knows_where_every_list_of_every_shard_lies(coded: Lake) -> None:
+    pointer = coded.catalog.pointer(UID)
+    assert pointer is not None
+    for described in decode_manifest(coded.store.objects[pointer.manifest_key]).spaces:
+        extents = decode_routing(coded.store.objects[described.routing_key]).extents
+        assert extents is not None
+        headers = [coded.opened(number).header for number in range(len(coded.shards))]
+        known = [
+            (header.list_extent(described.name, number), int(header.arrays[f"list_rows/{described.name}"][number]))
+            for header in headers
+            for number in range(header.spaces[described.name].lists)
+        ]
+        told = [(Extent.of(extents.row(i)), int(rows)) for i, rows in enumerate(extents.rows)]
+        assert told == known
 
 
 def test_zone_maps_are_the_smallest_and_largest_value_of_each_shard(coded: Lake) -> None:
@@ -129,7 +149,7 @@ def _answers(lake: Lake, name: str) -> list[LeafAnswer]:
 def test_the_scannable_part_of_a_shard_is_a_plain_faiss_index(coded: Lake, tmp_path: Path) -> None:
     shard = coded.opened()
     leaf = shard.space("v")
-    assert isinstance(leaf, IvfPqSpace)
+    assert isinstance(leaf, CodedSpace)
     lists = leaf.lists.space.lists
     leaf.load(range(lists), shard.reader(LeafStats()))
     faiss.write_index(leaf.faiss_index, str(tmp_path / "shard.faiss"))
@@ -137,7 +157,7 @@ def test_the_scannable_part_of_a_shard_is_a_plain_faiss_index(coded: Lake, tmp_p
     read = faiss.read_index(str(tmp_path / "shard.faiss"))
     read.nprobe = lists
     query = np.pad(unit_rows(1, 6, 3), ((0, 0), (0, 2)))
-    probe = leaf.lists.rank_lists(query[0, :6], lists)
+    probe = leaf.lists.rank_lists(query[0, :6], lists, shard.reader(LeafStats()))
 
     assert read.ntotal == int(leaf.lists.list_rows.sum())
     found = set(read.search(query, 20)[1][0].tolist())

@@ -105,9 +105,9 @@ def test_a_file_of_another_kind_or_version_says_so() -> None:
     assert other.value.kind is ErrorKind.BAD_MAGIC
     version = len(data) - FOOTER_BYTES + 8
     with pytest.raises(FormatError) as newer:
-        Container(data[:version] + b"\x02\0\0\0" + data[version + 4 :], KIND)
+        Container(data[:version] + b"\x03\0\0\0" + data[version + 4 :], KIND)
     assert newer.value.kind is ErrorKind.UNSUPPORTED_VERSION
-    assert newer.value.context["version"] == 2
+    assert newer.value.context["version"] == 3
 
 
 def test_a_tail_that_does_not_reach_the_directory_says_where_it_begins() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import numpy as np
 import orjson
 import pytest
 
@@ -15,12 +14,10 @@ from shardlake.format.manifest import (
     Manifest,
     ManifestSpace,
     decode_manifest,
-    decode_routing,
     encode_manifest,
-    encode_routing,
 )
 from shardlake.types import IndexType, Metric
-from tests.unit.format.lies import HOSTILE, _changed, _paths, _removed, array_lies, lying_directories, what_breaks
+from tests.unit.format.lies import HOSTILE, _changed, _paths, _removed, what_breaks
 
 POINT = CurvePoint(k=10, nprobe=4, candidates_per_hit=8, recall=0.97, recall_low=0.96)
 SPACE = ManifestSpace(
@@ -70,32 +67,3 @@ def test_a_manifest_that_lies_is_a_format_error_or_a_manifest() -> None:
             yield repr(raw), raw
 
     assert what_breaks(decode_manifest, files()) == []
-
-
-def test_a_routing_file_comes_back_as_it_went_in_also_without_lists() -> None:
-    for lists in (0, 1, 5):
-        centroids = np.random.default_rng(0).random((lists, 3), np.float32)
-        assert (decode_routing(encode_routing(centroids)) == centroids).all()
-        assert decode_routing(encode_routing(centroids)).shape == (lists, 3)
-
-
-def test_a_routing_file_that_lies_is_a_format_error_or_centroids() -> None:
-    data = encode_routing(np.ones((2, 3), np.float32))
-    lies = ((lie, encode_routing(array)) for lie, array in array_lies(np.ones((2, 3), np.float32)) if array.ndim)
-
-    assert what_breaks(decode_routing, lying_directories(data)) == []
-    assert what_breaks(decode_routing, lies) == []
-
-
-def test_no_flipped_byte_of_a_routing_file_goes_unnoticed_where_it_is_read() -> None:
-    data = encode_routing(np.arange(6, dtype=np.float32).reshape(2, 3))
-    expected = decode_routing(data)
-    silent = []
-    for at in range(len(data)):
-        try:
-            found = decode_routing(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
-            silent += [at] if (found != expected).any() else []
-        except FormatError:
-            pass
-
-    assert silent == []

@@ -15,7 +15,7 @@ from functions.router import versions as versions_module
 from functions.router.versions import Versions
 from shardlake.deadline import Deadline
 from shardlake.errors import FormatError
-from shardlake.format.manifest import encode_routing
+from shardlake.format.routing import Routing, encode_routing
 from shardlake.format.segment import SegmentItem
 from shardlake.observability import Observer
 from shardlake.testing import CountingStore, ManualClock
@@ -133,7 +133,7 @@ def test_a_routing_file_of_another_shape_than_the_manifest_says_is_a_format_erro
     target = schema(space(2), target_rows=500, attributes={"number": AttributeType.INT})
     lake = Lake(target, tmp_path).built(items_of(unit_rows(1000, 2)))
     key = next(key for key in lake.store.objects if key.endswith("v.router"))
-    lake.store.objects[key] = encode_routing(np.ones((3, 5), np.float32))
+    lake.store.objects[key] = encode_routing(Routing(centroids=np.ones((3, 5), np.float32)))
 
     answer = lake.post("search", {"query": {"vector": {"v": [1, 0]}}, "nprobe": 1})
 

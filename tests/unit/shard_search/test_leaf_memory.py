@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functions.shard_search.service import ShardCache, ShardSearch
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch
 from shardlake.contracts.shard import LeafRequest, LeafStats
 from shardlake.deadline import Deadline
 from shardlake.testing import ManualClock
