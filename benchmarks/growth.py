@@ -13,9 +13,9 @@ import orjson
 
 from benchmarks import machine, metrics, prepared
 from benchmarks.corpus import corpus
-from benchmarks.counting_store import CountingStore
 from benchmarks.systems import base
 from benchmarks.systems.ours import Service, body
+from shardlake.testing import CountingStore
 
 SIZES = (10_000, 100_000, 1_000_000)
 MASKS = (None, "independent_10", "independent_1")
@@ -49,7 +49,7 @@ def _measure(rows: int, queries: int) -> dict[str, Any]:
             store = CountingStore(built.store)
             service = Service(built, router_store=store, leaf_store=store)
             (answer,) = service.search(orjson.dumps(body(query, mask)))
-            cell["bytes"].append(store.take().bytes)
+            cell["bytes"].append(store.bytes_read)
             for figure in ("codes_scanned", "rows_refined"):
                 cell[figure].append(answer["stats"][figure])
         cells[mask or "all"] = cell

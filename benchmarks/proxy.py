@@ -16,15 +16,27 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import orjson
 
-from benchmarks.counting_store import Reads
-
 _CONTROL = "/_counts"
 _HOP = {"connection", "keep-alive", "transfer-encoding", "host"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Reads:
+    """What was read. A round is a stretch of time in which some read was on its way: reads in parallel are one."""
+
+    rounds: int = 0
+    requests: int = 0
+    bytes: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Returns the counters by name."""
+        return asdict(self)
 
 
 class Proxy:

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.corpus import Mask, Vectors
-from benchmarks.memory_build import SPACE, Built
-from shardlake.engine.shard import open_shard
-from shardlake.store.base import ByteRange
+from benchmarks.memory_build import Built
+from benchmarks.systems.ours import learned
 
 K = 10
 _kept: list[faiss.Index] = []  # parts of composed indexes, to which faiss keeps bare pointers
@@ -23,10 +22,7 @@ _kept: list[faiss.Index] = []  # parts of composed indexes, to which faiss keeps
 
 def composed(built: Built, base: Vectors) -> faiss.IndexRefine:
     """Returns faiss's index of `base` with the centroids and codewords of the built shard. Requires: one shard."""
-    (row,) = built.shards
-    tail = built.store.get_ranges(row.key, [ByteRange(row.footer_offset, row.bytes)])[0]
-    arrays = open_shard(tail, row.bytes, lambda spans, deadline: []).header.arrays
-    return with_codes(base, arrays[f"centroids/{SPACE}"], arrays[f"codewords/{SPACE}"])
+    return with_codes(base, *learned(built))
 
 
 def with_codes(base: Vectors, centroids: Vectors, codewords: Vectors) -> faiss.IndexRefine:

@@ -17,8 +17,9 @@ from benchmarks.corpus import Vectors
 from benchmarks.memory_build import NAME, SPACE, Built
 from functions.router.service import Router
 from functions.router.versions import Versions
-from functions.shard_search.service import ShardCache, ShardSearch
-from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch
+from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafStats, ShardRef
 from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.errors import ShardlakeError
@@ -173,6 +174,18 @@ class Routed:
     def counters(self, answer: Mapping[str, Any]) -> dict[str, int]:
         """Returns the answer's own counters."""
         return {name: answer["stats"][name] for name in _COUNTERS if name in answer["stats"]}
+
+
+def learned(built: Built) -> tuple[Vectors, Vectors]:
+    """Returns (lists, d) centroids and (m, 16, 2) codewords of the one shard. Requires: its codes have no transform."""
+    (row,) = built.shards
+    ref = ShardRef(shard_id=row.shard_id, key=row.key, bytes=row.bytes, tail_offset=row.footer_offset)
+    cache = ShardCache(built.store, max_bytes=1 << 30)
+    opened = cache.open(ref, Deadline.after(_TIMEOUT_MS, clock=time.monotonic), LeafStats())
+    assert f"transform/{SPACE}" not in opened.header.arrays
+    lists = opened.space(SPACE).lists
+    lists.read_centroids(opened.reader(LeafStats()))
+    return lists.centroids, opened.header.arrays[f"codewords/{SPACE}"]
 
 
 def plan_of(request: LeafRequest) -> tuple[int, int]:

@@ -1,13 +1,11 @@
-"""The folder store keeps a store's laws as far as builds and searches lean on them; the counting one counts."""
+"""The folder store keeps a store's laws as far as builds and searches lean on them."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 
-from benchmarks.counting_store import CountingStore, Reads
 from benchmarks.folder_store import FolderStore
 from shardlake.errors import Conflict, FormatError, InvalidInput, NotFound
 from shardlake.store.base import ByteRange
@@ -43,26 +41,3 @@ def test_what_a_folder_cannot_answer_is_refused_as_the_port_says(tmp_path: Path)
         store.put_if_absent("a", b"another...")
     with pytest.raises(NotFound):
         store.get_ranges("b", [ByteRange(0, 1)])
-
-
-def test_reads_under_way_together_are_one_round() -> None:
-    together = threading.Barrier(2, timeout=10)
-
-    class Slow(MemoryStore):
-        def get(self, key: str, **options: object) -> bytes:
-            together.wait()
-            return super().get(key, max_bytes=10)
-
-    store = CountingStore(Slow())
-    store.put("a", b"0123456789")
-    threads = [threading.Thread(target=store.get, args=("a",), kwargs={"max_bytes": 10}) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert store.take() == Reads(rounds=1, requests=2, bytes=20)
-
-    store.get_ranges("a", [ByteRange(0, 2), ByteRange(5, 6)])
-    store.get_suffix("a", 4)
-    assert store.take() == Reads(rounds=2, requests=3, bytes=7)
-    assert store.take() == Reads()
