@@ -134,7 +134,13 @@ def _write_lists(  # noqa: PLR0917  # private: one caller
         packed = encoder(space.of_codes(vectors), lists, [first + number for number in group])
     for number, codes in zip(group, packed, strict=True):
         part = slice(int(bounds[number]) - begin, int(bounds[number + 1]) - begin)
-        block = ListBlock(rows=members[part].astype(np.uint32), scales=scales[part], packed=codes, refine=refine[part])
+        block = ListBlock(
+            rows=members[part].astype(np.uint32),
+            scales=scales[part],
+            packed=codes,
+            refine=refine[part],
+            centroid=None if encoder is None else space.centroids[first + number],
+        )
         writer.add_list(name, block)
 
 

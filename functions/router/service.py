@@ -27,7 +27,7 @@ from shardlake.observability import Line
 from shardlake.rpc.base import Invoker
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
-from shardlake.types import CollectionSchema
+from shardlake.types import CollectionSchema, IndexType
 
 Outcome = dict[str, Any] | ShardlakeError
 
@@ -69,8 +69,7 @@ class Router:
         if pointer is None:
             costs = Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total())
             return [a if isinstance(a, ShardlakeError) else answer.empty(None, costs) for a in asked]
-        probing = {a.space.name for a in asked if isinstance(a, Asked) and a.space is not None and a.filter is None}
-        version = self.versions.get(row.uid, pointer, deadline, spaces=probing)
+        version = self.versions.get(row.uid, pointer, deadline, spaces=_probed(asked))
         return self._run(asked, version, timer, deadline, line)
 
     def _parsed(self, body: dict[str, Any], schema: CollectionSchema, deadline: Deadline) -> Asked | ShardlakeError:
@@ -146,6 +145,16 @@ class Router:
             gb_seconds=own + gathered.gb_seconds,
             took_ms=took_ms,
         )
+
+
+def _probed(asked: Sequence[Asked | ShardlakeError]) -> set[str]:
+    """Returns the spaces whose lists the router will choose, as far as that is known before the manifest is read."""
+    unfiltered = (one for one in asked if isinstance(one, Asked) and one.filter is None)
+    return {
+        one.space.name
+        for one in unfiltered
+        if one.space is not None and one.space.index.type is not IndexType.BINARY_MIH and one.request.recall < 1
+    }
 
 
 class _Timer:
