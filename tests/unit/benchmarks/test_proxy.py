@@ -13,13 +13,17 @@ import pytest
 from benchmarks.proxy import Reads, counting_proxy
 
 BODY = bytes(range(256)) * 4
+TOGETHER = 4
 
 
 class _Upstream(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    all_here = threading.Barrier(TOGETHER, timeout=20)
 
     def do_GET(self) -> None:
         first, last = (int(part) for part in self.headers["Range"].removeprefix("bytes=").split("-"))
+        if self.path.endswith("together"):
+            self.all_here.wait()
         part = BODY[first : last + 1]
         self.send_response(206)
         self.send_header("Content-Range", f"bytes {first}-{last}/{len(BODY)}")
@@ -39,19 +43,19 @@ def upstream() -> Iterator[str]:
         server.shutdown()
 
 
-def _read(url: str, first: int, last: int) -> tuple[int, bytes, str]:
-    request = urllib.request.Request(f"{url}/bucket/key", headers={"Range": f"bytes={first}-{last}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+def _read(url: str, first: int, last: int, key: str = "key") -> tuple[int, bytes, str]:
+    request = urllib.request.Request(f"{url}/bucket/{key}", headers={"Range": f"bytes={first}-{last}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.status, answer.read(), answer.headers["Content-Range"]
 
 
 def test_reads_one_after_another_are_rounds_and_reads_together_are_one(upstream: str) -> None:
-    with counting_proxy(upstream, latency_ms=150) as proxy:
+    with counting_proxy(upstream) as proxy:
         assert _read(proxy.url, 10, 19) == (206, BODY[10:20], "bytes 10-19/1024")
         _read(proxy.url, 0, 0)
         assert proxy.take() == Reads(rounds=2, requests=2, bytes=11)
 
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda i: _read(proxy.url, 0, i), range(4)))
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            list(pool.map(lambda i: _read(proxy.url, 0, i, "together"), range(TOGETHER)))
         assert proxy.take() == Reads(rounds=1, requests=4, bytes=10)
         assert proxy.take() == Reads()
