@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from shardlake.contracts.shard import LeafAnswer, LeafSearch
+from shardlake.contracts.shard import LeafAnswer, LeafSearch, MatchClause, MatchSource
 from shardlake.core.fast_scan import pack
 from shardlake.core.ivf_pq import Codebook, encode
 from shardlake.core.vectors import pad, padded_dimension, quantize_rows
@@ -19,6 +19,7 @@ from shardlake.engine.shard import OpenShard, open_shard
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter
+from shardlake.format.terms import TermBatch, TermWriter, term_key
 from shardlake.query.columns import build_column
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
 from tests.leaf_searches import leaf_search
@@ -91,10 +92,32 @@ def write(
         writer.add_items(first, ids[first:stop], [orjson.dumps(one) for one in items[first:stop]])
     writer.add_array("centroids/coded", centroids)
     writer.add_array("centroids/flat", _rows(5, 1, FLAT))
+    terms = _write_terms(container, [one["attributes"].get("text", "") for one in items])
     offset = writer.begin_tail(["coded", "flat"])
     writer.add_array("codewords/coded", codewords)
+    terms.add_to_tail()
     container.finish(meta(_meta()))  # type: ignore[arg-type]  # a lie may be anything
     return sink.getvalue(), offset
+
+
+def _write_terms(container: ContainerWriter, texts: Sequence[str]) -> TermWriter:
+    words = [text.split() for text in texts]
+    terms = sorted({word for text in words for word in text})
+    places = [[(r, [p for p, w in enumerate(text) if w == term]) for r, text in enumerate(words)] for term in terms]
+    there = [[(row, positions) for row, positions in of_term if positions] for of_term in places]
+    batch = TermBatch(
+        keys=[term_key(0, term) for term in terms],
+        counts=np.array([len(of_term) for of_term in there]),
+        occurrences=np.array([sum(len(positions) for _, positions in of_term) for of_term in there]),
+        rows=np.array([row for of_term in there for row, _ in of_term]),
+        frequencies=np.array([len(positions) for of_term in there for _, positions in of_term]),
+        lengths=np.array([len(words[row]) for of_term in there for row, _ in of_term]),
+        positions=np.array([position for of_term in there for _, positions in of_term for position in positions]),
+    )
+    writer = TermWriter(container)
+    writer.add(batch)
+    writer.flush()
+    return writer
 
 
 def _meta() -> dict[str, Any]:
@@ -161,6 +184,13 @@ def searches(filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[LeafSea
 def ranking() -> LeafSearch:
     """Returns a search whose lists the shard ranks itself: since version 2 only such ones read all centroids."""
     return leaf_search(space="coded", query=_rows(6, 1, CODED)[0], k=2, nprobe=1, candidates=2)
+
+
+def matching() -> LeafSearch:
+    """Returns a search by words, which shards have since version 2."""
+    terms = ("row", "2", "5")
+    clause = MatchClause(attribute="text", terms=terms, phrases=(("row", "2"),), docs=9, mean_length=2.0, df=(9, 1, 1))
+    return LeafSearch(match=MatchSource(clauses=(clause,), bound=5.0), k=3)
 
 
 def everything(

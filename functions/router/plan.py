@@ -12,14 +12,14 @@ from functions.router.request import Asked
 from functions.router.versions import Version, Versions
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafSearch, VectorSource
-from shardlake.core.calibration import ScanPlan, choose
+from shardlake.core.calibration import BandPoint, CurvePoint, Queries, ScanPlan, choose, widen
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
 from shardlake.format.routing import ListExtents, Routing
 from shardlake.query.columns import can_match
-from shardlake.types import Float32Array, Int64Array
+from shardlake.types import Float32Array, Int64Array, Modality
 
 MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
 
@@ -31,12 +31,22 @@ class Plan:
     Attributes:
         leaves: by shard_id, in the order of the shard map.
         pruned: how many shards the zone maps or the probe left out.
+        promise: the recall that was asked for; None where `nprobe` overrides it.
     """
 
     leaves: dict[int, LeafSearch]
     pruned: int
     scan: ScanPlan | None
     space: ManifestSpace | None
+    promise: float | None = None
+
+    @property
+    def measured(self) -> float | None:
+        """The mean recall that was measured of this plan, in the worst of its bands; None where nothing was."""
+        if self.scan is None or self.scan.exact:
+            return None if self.scan is None else 1.0
+        points = self.scan.bands or ([self.scan.point] if self.scan.point else [])
+        return min((point.recall for point in points), default=None)
 
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan."""
@@ -51,7 +61,10 @@ class Plan:
                 "exact": self.scan.exact,
                 "nprobe": self.scan.nprobe,
                 "candidates": self.scan.candidates,
-                "curve_point": None if point is None else {n: getattr(point, n) for n in type(point).__slots__},
+                "curve_point": None if point is None else _shown(point),
+                "bands": [_shown(band) for band in self.scan.bands],
+                "promise": self.promise,
+                "measured": self.measured,
             }
         return body
 
@@ -78,7 +91,8 @@ def plan(asked: Asked, query: Float32Array | None, version: Version, versions: V
     leaves = _leaves(asked, query, scan, probes, wanted)
     if routing is not None and routing.extents is not None:
         leaves = {shard: _located(leaf, version, routing.extents, shard) for shard, leaf in leaves.items()}
-    return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space)
+    promise = None if asked.request.nprobe is not None and asked.request.recall < 1 else asked.request.recall
+    return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), scan=scan, space=space, promise=promise)
 
 
 def _most_unlisted(version: Version, space: ManifestSpace) -> int:
@@ -126,15 +140,34 @@ def _reaching(
 
 
 def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
-    request = asked.request
-    chosen = choose(space.curve, recall=request.recall, k=request.k, rows_per_list=space.rows_per_list)
+    request, queries = asked.request, queries_of(asked)
+    recall, k, rows_per_list = request.recall, request.k, space.rows_per_list
+    chosen = choose(space.curve, recall=recall, k=k, rows_per_list=rows_per_list, queries=queries)
     if request.nprobe is not None and space.curve and request.recall < 1:
         candidates = max(chosen.candidates, 10 * request.k, MIN_CANDIDATES)
-        return ScanPlan(nprobe=min(request.nprobe, space.lists), candidates=candidates, exact=False)
+        # What the caller says holds at every selectivity: the lists are those with passing rows.
+        depth = min(request.nprobe, space.lists)
+        return ScanPlan(nprobe=depth, candidates=candidates, exact=False, widening=((0.0, depth),))
+    if asked.filter is not None:
+        chosen = widen(
+            chosen, space.bands, recall=recall, k=k, lists=space.lists, rows_per_list=rows_per_list, queries=queries
+        )
     if chosen.exact:
         return chosen
-    candidates = max(chosen.candidates, MIN_CANDIDATES)
-    return ScanPlan(nprobe=min(chosen.nprobe, space.lists), candidates=candidates, exact=False, point=chosen.point)
+    return replace(chosen, nprobe=min(chosen.nprobe, space.lists), candidates=max(chosen.candidates, MIN_CANDIDATES))
+
+
+def queries_of(asked: Asked) -> Queries:
+    """Returns which curve speaks of a search: that of items only where a picture, and no text, is looked for.
+
+    A vector that the caller brings may come from anywhere: what is measured for texts holds for it where there is one.
+    """
+    pictures_only = Modality.IMAGE.value in asked.media and Modality.TEXT.value not in asked.media
+    return Queries.ITEMS if pictures_only else Queries.TEXT
+
+
+def _shown(point: CurvePoint | BandPoint) -> dict[str, Any]:
+    return {name: getattr(point, name) for name in type(point).__slots__}
 
 
 def _leaves(
@@ -174,6 +207,7 @@ def _leaf(asked: Asked, query: Float32Array | None, scan: ScanPlan | None, lists
             nprobe=scan.nprobe,
             candidates=scan.candidates,
             exact=scan.exact,
+            widening=scan.widening if asked.filter is not None else (),
         )
         sources = (source,)
     return LeafSearch(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from functions.router import answer
+from functions.router import answer, shadow
 from functions.router.answer import Costs
 from functions.router.embed import embed
 from functions.router.fanout import Gathered, fan_out
@@ -15,7 +15,7 @@ from functions.router.plan import Plan, plan
 from functions.router.request import Asked, parse_search
 from functions.router.versions import Version, Versions
 from functions.router.warming import Warming
-from shardlake.catalog.base import Catalog
+from shardlake.catalog.base import Catalog, Pointer
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import is_name
 from shardlake.contracts.encode import DESCRIBE, EncoderInfo, decode_description
@@ -43,9 +43,18 @@ class Router:
     clock: Clock
     versions: Versions
     warming: Warming | None = None
+    draw: Callable[[], float] = lambda: 1.0  # in [0, 1): which answers are checked (`shadow`); by default none
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
 
-    def search(self, collection: str, bodies: Sequence[dict[str, Any]], line: Line, limit: Deadline) -> list[Outcome]:
+    def search(
+        self,
+        collection: str,
+        bodies: Sequence[dict[str, Any]],
+        line: Line,
+        limit: Deadline,
+        *,
+        pinned: Pointer | None = None,
+    ) -> list[Outcome]:
         """Answers searches of one collection with one fan-out; the outcome of each, in order.
 
         Args:
@@ -53,6 +62,7 @@ class Router:
             bodies: of the searches; they share the shortest of their timeouts.
             line: takes what is to be logged.
             limit: the latest time at which the function itself must answer.
+            pinned: the version to search instead of the current one.
 
         Raises:
             NotFound: collection-not-found. Unavailable: when catalog or store fail.
@@ -65,13 +75,15 @@ class Router:
             row = self.catalog.get_collection(collection)
             schema = schema_of_body(row.body)
             asked = [self._parsed(body, schema, deadline) for body in bodies]
-            pointer = self.catalog.pointer(row.uid)
+            pointer = pinned or self.catalog.pointer(row.uid)
         if pointer is None:
             costs = Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total())
             return [a if isinstance(a, ShardlakeError) else answer.empty(None, costs) for a in asked]
         probing = {a.space.name for a in asked if isinstance(a, Asked) and a.space is not None and a.filter is None}
         version = self.versions.get(row.uid, pointer, deadline, spaces=probing)
-        return self._run(asked, version, timer, deadline, line)
+        outcomes = self._run(asked, version, timer, deadline, line)
+        shadow.start_some(self, collection, pointer, list(zip(bodies, outcomes, strict=True)), line)
+        return outcomes
 
     def _parsed(self, body: dict[str, Any], schema: CollectionSchema, deadline: Deadline) -> Asked | ShardlakeError:
         try:
@@ -186,5 +198,6 @@ def _describe(line: Line, outcomes: Sequence[Outcome], gathered: Gathered, versi
         invocations=gathered.invocations,
         cold_starts=gathered.cold_starts,
         codes_scanned=sum(body["stats"]["codes_scanned"] for body in answers),
+        rows_passing=sum(told["stats"]["rows_passing"] for told in gathered.answers.values() if isinstance(told, dict)),
         bytes_read=sum(body["stats"]["bytes_read"] for body in answers),
     )

@@ -15,6 +15,7 @@ from shardlake.engine.reading import Reader, read_bytes
 from shardlake.engine.shard import OpenShard
 from shardlake.errors import DeadlineExceeded
 from shardlake.format.container import Extent
+from shardlake.format.terms import group_extents
 from shardlake.limits import MIB
 
 GROUP_BYTES = 64 * MIB  # read at a time: eight streams of the largest reads; held in memory until it is placed
@@ -105,6 +106,7 @@ def _rest(shard: OpenShard) -> Iterator[Extent]:
     for name, array in header.arrays.items():
         if name.endswith("/pages"):  # of a sorted map
             yield from (Extent.of(row) for row in array[:, :3].tolist())
+    yield from group_extents(header)
     yield from (header.item_extent(number) for number in range(len(header.arrays["items"])))
     for space in header.spaces.values():
         if space.code_bytes:

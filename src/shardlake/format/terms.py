@@ -13,7 +13,7 @@ gaps less 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,6 +170,12 @@ def _gaps(values: Whole, counts: Whole) -> Whole:
     firsts = np.cumsum(counts) - counts
     gaps[firsts] = values[firsts]
     return gaps
+
+
+def group_extents(header: ShardHeader) -> Iterator[Extent]:
+    """Yields where the groups of a shard's terms lie: what a warm-up reads. Requires: the groups were checked."""
+    for row in header.arrays.get(GROUPS, np.empty((0, 6), np.uint64)).tolist():
+        yield from (Extent.of(row[:3]), Extent.of(row[3:]))
 
 
 @dataclass(frozen=True, slots=True)
