@@ -31,7 +31,7 @@ from shardlake.observability import Line
 from shardlake.rpc.base import Invoker
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
-from shardlake.types import CollectionSchema
+from shardlake.types import CollectionSchema, IndexType
 
 Outcome = dict[str, Any] | ShardlakeError
 Further = Callable[[Asked, Plan, Mapping[int, Mapping[str, Any]]], Mapping[int, LeafSearch]]
@@ -237,8 +237,12 @@ class _Request:
 
 
 def _probing(asked: Mapping[int, Asked]) -> set[str]:
-    """Returns the spaces of which the routing files will be needed: under a filter each shard chooses its lists."""
-    return {one.space.name for search in asked.values() if search.filter is None for one in search.spaces}
+    """Returns the spaces of which the routing files will be needed.
+
+    Under a filter each shard chooses its lists; buckets of hashes it always chooses, and there is no file of them.
+    """
+    searched = [one.space for search in asked.values() if search.filter is None for one in search.spaces]
+    return {space.name for space in searched if space.index.type is not IndexType.BINARY_MIH}
 
 
 def _unversioned(asked: Asked, timer: Timer) -> Outcome:
