@@ -13,8 +13,8 @@ from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafSearch, MatchSource
 from shardlake.deadline import Deadline
 from shardlake.query import facets
-from shardlake.query.columns import can_match
 from shardlake.query.filter import Node
+from shardlake.query.summaries import can_match
 from shardlake.types import Float32Array
 
 Bounds = list[float] | None
@@ -74,7 +74,8 @@ def plan(  # noqa: PLR0917  # one caller
         version: searched. versions: reads its centroids.
         deadline: of the request.
     """
-    wanted = [row for row in version.shards if asked.filter is None or can_match(asked.filter, row.zone_maps)]
+    rows, node = version.shards, asked.filter
+    wanted = [row for row in rows if node is None or can_match(node, row.zone_maps, row.summaries)]
     zones = [row.zone_maps for row in version.shards]
     bounds = tuple(facets.edges(facet, zones) for facet in asked.facets)
     sources = tuple(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from functions.router import answer
+from functions.router import answer, shadow
 from functions.router.answer import Costs
 from functions.router.embed import Embedded, Vectors, embed
 from functions.router.examples import example_vectors, lookups
@@ -57,10 +57,19 @@ class Router:
     versions: Versions
     now: Clock = time.time
     warming: Warming | None = None
+    draw: Callable[[], float] = lambda: 1.0  # in [0, 1): which answers are checked (`shadow`); by default none
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
     _terms: list[Terms] = field(default_factory=list)
 
-    def search(self, collection: str, bodies: Sequence[dict[str, Any]], line: Line, limit: Deadline) -> list[Outcome]:
+    def search(
+        self,
+        collection: str,
+        bodies: Sequence[dict[str, Any]],
+        line: Line,
+        limit: Deadline,
+        *,
+        pinned: Pointer | None = None,
+    ) -> list[Outcome]:
         """Answers searches of one collection with one fan-out; the outcome of each, in order.
 
         Args:
@@ -68,6 +77,7 @@ class Router:
             bodies: of the searches; they share the shortest of their timeouts.
             line: takes what is to be logged.
             limit: the latest time at which the function itself must answer.
+            pinned: the version to be searched, instead of the current one.
 
         Raises:
             NotFound: collection-not-found. Unavailable: when catalog or store fail.
@@ -80,7 +90,7 @@ class Router:
             row = self.catalog.get_collection(collection)
             schema = schema_of_body(row.body)
             parsed = [self._parsed(body, schema, row.uid, deadline) for body in bodies]
-            pointer = self.catalog.pointer(row.uid)
+            pointer = pinned or self.catalog.pointer(row.uid)
         outcomes: dict[int, Outcome] = {n: one for n, one in enumerate(parsed) if isinstance(one, ShardlakeError)}
         asked = {number: one for number, one in enumerate(parsed) if isinstance(one, Asked)}
         for version, numbers in self._versions_of(asked, row.uid, pointer).items():
@@ -93,6 +103,8 @@ class Router:
                 outcomes |= _Request(self, part, opened, timer, deadline).run(line)
         ordered = [outcomes[number] for number in range(len(bodies))]
         _describe(line, ordered)
+        if pointer is not None:
+            shadow.start_some(self, collection, pointer, list(zip(bodies, ordered, strict=True)), line)
         return ordered
 
     def _parsed(
@@ -237,12 +249,10 @@ class _Request:
 
 
 def _probing(asked: Mapping[int, Asked]) -> set[str]:
-    """Returns the spaces of which the routing files will be needed.
-
-    Under a filter each shard chooses its lists; buckets of hashes it always chooses, and there is no file of them.
-    """
-    searched = [one.space for search in asked.values() if search.filter is None for one in search.spaces]
-    return {space.name for space in searched if space.index.type is not IndexType.BINARY_MIH}
+    """Returns the spaces whose lists the router will choose, as far as that is known before the manifest is read."""
+    chosen = [one for one in asked.values() if one.filter is None and one.request.recall < 1]
+    spaces = [one.space for search in chosen for one in search.spaces]
+    return {space.name for space in spaces if space.index.type is not IndexType.BINARY_MIH}
 
 
 def _unversioned(asked: Asked, timer: Timer) -> Outcome:
@@ -262,5 +272,6 @@ def _describe(line: Line, outcomes: Sequence[Outcome]) -> None:
         failed_searches=len(outcomes) - len(answers),
         shards_failed=sum(len(body["shards"]["failed"]) for body in answers),
         codes_scanned=sum(body["stats"]["codes_scanned"] for body in answers),
+        rows_passing=sum(body["stats"]["rows_passing"] for body in answers),
         bytes_read=sum(body["stats"]["bytes_read"] for body in answers),
     )

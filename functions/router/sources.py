@@ -14,13 +14,13 @@ from functions.router.spaces import SpaceAsked
 from functions.router.versions import Version, Versions
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import VectorSource
-from shardlake.core.calibration import CANDIDATES_GRID, EXACT, ScanPlan, choose
+from shardlake.core.calibration import CANDIDATES_GRID, EXACT, BandPoint, CurvePoint, Queries, ScanPlan, choose, widen
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
 from shardlake.format.routing import ListExtents
-from shardlake.types import Float32Array, Int64Array
+from shardlake.types import Float32Array, Int64Array, Modality
 
 MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
 CANDIDATES_PER_HIT = 10  # where `nprobe` overrides the curve
@@ -33,8 +33,10 @@ class SourcePlan:
 
     Attributes:
         query: (dimension,) float32, prepared.
+        filtered: whether a filter lets only some rows through.
         probes: the nearest lists, nearest first, in the numbering of the manifest; None: each shard chooses.
         scores: of all its lists; None where nobody needed them.
+        promise: the recall that was asked for; None where `nprobe` overrides it.
         extents: where its lists lie; None where nobody needed them, or the version does not say.
         firsts: {shard: which of the extents is that of its first list}.
     """
@@ -45,6 +47,8 @@ class SourcePlan:
     scan: ScanPlan
     probes: Int64Array | None
     scores: Float32Array | None
+    filtered: bool
+    promise: float | None = None
     extents: ListExtents | None = None
     firsts: Mapping[int, int] = field(default_factory=dict)
 
@@ -63,14 +67,17 @@ class SourcePlan:
             nprobe=self.scan.nprobe,
             candidates=self.scan.candidates,
             exact=self.scan.exact,
-            widening=self.widening,
+            widening=self.scan.widening if self.filtered else (),
             weight=self.asked.weight,
         )
 
     @property
-    def widening(self) -> tuple[tuple[float, int], ...]:
-        """How many lists are probed under a filter, by its selectivity; empty where the shard decides."""
-        return getattr(self.scan, "widening", ())
+    def measured(self) -> float | None:
+        """The mean recall that was measured of this plan, in the worst of its bands; None where nothing was."""
+        if self.scan.exact:
+            return 1.0
+        points = self.scan.bands or ([self.scan.point] if self.scan.point else [])
+        return min((point.recall for point in points), default=None)
 
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan."""
@@ -82,7 +89,10 @@ class SourcePlan:
             "exact": self.scan.exact,
             "nprobe": self.scan.nprobe,
             "candidates": self.scan.candidates,
-            "curve_point": None if point is None else {n: getattr(point, n) for n in type(point).__slots__},
+            "curve_point": None if point is None else _shown(point),
+            "bands": [_shown(band) for band in self.scan.bands],
+            "promise": self.promise,
+            "measured": self.measured,
         }
 
     def _extents(self, row: ShardRow, lists: tuple[int, ...] | None) -> tuple[tuple[int, int, int], ...] | None:
@@ -126,16 +136,24 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
     scan = _scan_plan(asked, space)
     # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
     # always chooses itself: it has all of them.
-    if asked.filter is not None or scan.exact or space.routing_key is None:
-        return SourcePlan(asked=one, query=query, space=space, scan=scan, probes=None, scores=None)
-    routing = versions.routing(version, space, deadline)
-    scores = coarse_scores(query, routing.centroids, space.metric)
-    wanting = asked.depth, _most_unlisted(version, space)
-    return SourcePlan(
+    promise = None if asked.request.nprobe is not None and asked.request.recall < 1 else asked.request.recall
+    plain = SourcePlan(
         asked=one,
         query=query,
         space=space,
         scan=scan,
+        probes=None,
+        scores=None,
+        filtered=asked.filter is not None,
+        promise=promise,
+    )
+    if asked.filter is not None or scan.exact or space.routing_key is None:
+        return plain
+    routing = versions.routing(version, space, deadline)
+    scores = coarse_scores(query, routing.centroids, space.metric)
+    wanting = asked.depth, _most_unlisted(version, space)
+    return replace(
+        plain,
         probes=_reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, shards),
         scores=scores,
         extents=routing.extents,
@@ -147,10 +165,17 @@ def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
     request, cursor = asked.request, asked.cursor
     if cursor is not None and space.name in cursor.exact:
         return EXACT
-    chosen = choose(space.curve, recall=request.recall, k=asked.depth, rows_per_list=space.rows_per_list)
+    recall, k, rows_per_list, queries = request.recall, asked.depth, space.rows_per_list, queries_of(asked)
+    chosen = choose(space.curve, recall=recall, k=k, rows_per_list=rows_per_list, queries=queries)
     if request.nprobe is not None and space.curve and request.recall < 1:
         wanted = max(chosen.candidates, CANDIDATES_PER_HIT * asked.depth)
-        chosen = ScanPlan(nprobe=request.nprobe, candidates=wanted, exact=False)
+        # What the caller says holds at every selectivity: the lists are those with passing rows.
+        depth = min(request.nprobe, space.lists)
+        chosen = ScanPlan(nprobe=depth, candidates=wanted, exact=False, widening=((0.0, depth),))
+    elif asked.filter is not None and cursor is None:
+        chosen = widen(
+            chosen, space.bands, recall=recall, k=k, lists=space.lists, rows_per_list=rows_per_list, queries=queries
+        )
     elif chosen.exact and cursor is not None:
         # The page before was of a scan, and scores must stay comparable: everything is scanned instead.
         chosen = ScanPlan(nprobe=space.lists, candidates=CANDIDATES_GRID[-1] * asked.depth, exact=False)
@@ -160,10 +185,23 @@ def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
     return plan if cursor is None else _deep(plan, asked, space)
 
 
+def queries_of(asked: Asked) -> Queries:
+    """Returns which curve speaks of a search: that of items only where a picture, and no text, is looked for.
+
+    A vector that the caller brings may come from anywhere: what is measured for texts holds for it where there is one.
+    """
+    pictures_only = Modality.IMAGE.value in asked.media and Modality.TEXT.value not in asked.media
+    return Queries.ITEMS if pictures_only else Queries.TEXT
+
+
+def _shown(point: CurvePoint | BandPoint) -> dict[str, Any]:
+    return {name: getattr(point, name) for name in type(point).__slots__}
+
+
 def _deep(plan: ScanPlan, asked: Asked, space: ManifestSpace) -> ScanPlan:
     """Returns the plan of a later page: all lists once the pages so far have used up a good part of those probed."""
     is_thin = asked.filter is not None or plan.nprobe * space.rows_per_list < ROWS_BEHIND * asked.depth
-    return replace(plan, nprobe=space.lists) if is_thin else plan
+    return replace(plan, nprobe=space.lists, widening=((0.0, space.lists),)) if is_thin else plan
 
 
 def _most_unlisted(version: Version, space: ManifestSpace) -> int:

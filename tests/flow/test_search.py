@@ -112,6 +112,15 @@ def test_zone_maps_keep_shards_from_being_asked(lake: Lake) -> None:
     assert answer["plan"]["shards_pruned"] == 2
 
 
+def test_what_a_filter_negates_keeps_shards_from_being_asked_too(lake: Lake) -> None:
+    lake.invoker.calls.clear()
+
+    answer = lake.search(filter={"number": {"$exists": False}}, k=5)
+
+    assert answer["hits"] == []
+    assert lake.invoker.calls["shard-search"] == 0
+
+
 def test_a_filter_that_no_shard_can_match_asks_nobody(lake: Lake) -> None:
     answer = lake.search(**_by_vector(filter={"number": -1}))
 

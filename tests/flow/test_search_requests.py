@@ -57,7 +57,7 @@ BAD: list[tuple[str, dict[str, Any], int, str]] = [
     ("a filter of another type", {"filter": {"number": "1"}}, 400, "invalid-filter"),
     ("a filter too deep", {"filter": NESTED}, 400, "invalid-filter"),
     ("a filter by text", {"filter": {"note": "x"}}, 400, "invalid-filter"),
-    ("a filter by prefix", {"filter": {"side": {"$prefix": "l"}}}, 501, "not-implemented"),
+    ("a filter by place of a word", {"filter": {"side": {"$geo_box": {}}}}, 400, "invalid-filter"),
     ("audio", {"query": {"audio": {"base64": "AA=="}}}, 501, "not-implemented"),
     ("video", {"query": {"video": {"base64": "AA=="}}}, 501, "not-implemented"),
     ("nothing liked", {"query": {"like": []}}, 400, "invalid-request"),
