@@ -160,8 +160,7 @@ def parse_search(
 def _included(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema) -> tuple[str, ...]:
     if "vectors" not in request.include:
         return ()
-    searched = [one.space for one in spaces] or schema.stored_spaces
-    return tuple(dict.fromkeys(map(vectors_of, searched)))
+    return tuple(space.name for space in ([one.space for one in spaces] or schema.stored_spaces))
 
 
 def _diversity_space(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema) -> str | None:

@@ -201,7 +201,7 @@ def _shown(point: CurvePoint | BandPoint) -> dict[str, Any]:
 def _deep(plan: ScanPlan, asked: Asked, space: ManifestSpace) -> ScanPlan:
     """Returns the plan of a later page: all lists once the pages so far have used up a good part of those probed."""
     is_thin = asked.filter is not None or plan.nprobe * space.rows_per_list < ROWS_BEHIND * asked.depth
-    return replace(plan, nprobe=space.lists) if is_thin else plan
+    return replace(plan, nprobe=space.lists, widening=((0.0, space.lists),)) if is_thin else plan
 
 
 def _most_unlisted(version: Version, space: ManifestSpace) -> int:

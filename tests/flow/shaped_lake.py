@@ -25,6 +25,7 @@ ATTRIBUTES = {
     "price": AttributeType.FLOAT,
     "on_sale": AttributeType.BOOL,
     "created": AttributeType.DATETIME,
+    "place": AttributeType.GEO,
 }
 VISUAL, SEMANTIC = unit_rows(ROWS, 8, 70), unit_rows(ROWS, 4, 71)
 QUERY = {"visual": unit_rows(1, 8, 72)[0].tolist(), "semantic": unit_rows(1, 4, 73)[0].tolist()}
@@ -34,6 +35,7 @@ QUERY = {"visual": unit_rows(1, 8, 72)[0].tolist(), "semantic": unit_rows(1, 4, 
 def values() -> list[dict[str, Any]]:
     """Returns the items' attributes; most values stand often, and some are missing."""
     rng = np.random.default_rng(74)
+    places = np.random.default_rng(75).uniform((-90, -180), (90, 180), (ROWS, 2)).round(3).tolist()
     found = []
     for number in range(ROWS):
         drawn: dict[str, Any] = {
@@ -43,8 +45,11 @@ def values() -> list[dict[str, Any]]:
             "price": round(float(rng.gamma(2, 20)), 2),
             "on_sale": bool(rng.integers(2)),
             "created": f"2026-{int(rng.integers(1, 13)):02d}-01T00:00:00Z",
+            "place": places[number],
         }
-        found.append({k: v for k, v in drawn.items() if v is not None and (number % 7 or k not in {"price", "stock"})})
+        found.append(
+            {k: v for k, v in drawn.items() if v is not None and (number % 7 or k not in {"price", "stock", "place"})}
+        )
     return found
 
 
