@@ -79,7 +79,8 @@ class Router:
         if pointer is None:
             costs = Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total())
             return [a if isinstance(a, ShardlakeError) else answer.empty(None, costs) for a in asked]
-        probing = {a.space.name for a in asked if isinstance(a, Asked) and a.space is not None and a.filter is None}
+        searched = [(a.space, a.filter) for a in asked if isinstance(a, Asked) and a.space is not None]
+        probing = {space.name for space, passing in searched if passing is None and not space.is_hashed}
         version = self.versions.get(row.uid, pointer, deadline, spaces=probing)
         outcomes = self._run(asked, version, timer, deadline, line)
         shadow.start_some(self, collection, pointer, list(zip(bodies, outcomes, strict=True)), line)
