@@ -20,7 +20,7 @@ from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ShardWriter, chunk_bytes
 from shardlake.format.terms import TermWriter
-from shardlake.types import Int64Array
+from shardlake.types import ByteArray, Int64Array
 
 BATCH_ROWS = 16_384  # parsed for columns at a time
 BATCH_BYTES = 32 * 1024 * 1024  # likewise
@@ -138,13 +138,18 @@ def _batches(rows: ShardRows, order: Int64Array) -> Iterator[list[bytes]]:
 
 
 def _payloads(rows: ShardRows, order: Int64Array) -> list[bytes]:
-    ends = rows.payload_offsets
-    return [rows.payloads[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
+    return _strings(rows.payloads, rows.payload_offsets, order)
 
 
 def _ids(rows: ShardRows, order: Int64Array) -> list[bytes]:
-    ends = rows.id_offsets
-    return [rows.ids[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
+    return _strings(rows.ids, rows.id_offsets, order)
+
+
+def _strings(data: ByteArray, offsets: Int64Array, order: Int64Array) -> list[bytes]:
+    # A slice of a mapped array costs ten times that of the bytes below it.
+    view = memoryview(np.asarray(data))  # type: ignore[arg-type]  # an array is a buffer
+    starts, stops = offsets[order].tolist(), offsets[order + 1].tolist()
+    return [bytes(view[start:stop]) for start, stop in zip(starts, stops, strict=True)]
 
 
 def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:

@@ -72,14 +72,17 @@ def _rows(seed: int, count: int, dimension: int) -> npt.NDArray[np.float32]:
 
 
 def write(
-    tamper: Tamper = lambda name, array: array, meta: Callable[[dict[str, Any]], object] = lambda meta: meta
+    tamper: Tamper = lambda name, array: array,
+    meta: Callable[[dict[str, Any]], object] = lambda meta: meta,
+    *,
+    centroids_in_lists: bool = True,
 ) -> tuple[bytes, int]:
     """Returns the file's bytes and where its tail begins."""
     sink = io.BytesIO()
     container = _Writer(sink, SHARD_KIND, tamper)
     writer = ShardWriter(container)
     centroids, codewords = _rows(1, 2, CODED), _rows(2, 2 * 16, 2).reshape(2, 16, 2)
-    _write_coded(writer, centroids, codewords)
+    _write_coded(writer, centroids, codewords, centroids if centroids_in_lists else [None, None])
     flat = np.flatnonzero(FLAT_LIST == 0)
     empty = np.empty(0, np.uint8)
     scales, refine = np.empty(0, np.float32), np.empty((0, FLAT), np.int8)
@@ -136,7 +139,7 @@ def _meta() -> dict[str, Any]:
     }
 
 
-def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array) -> None:
+def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array, carried: Array | Sequence[None]) -> None:
     padded = padded_dimension(CODED)
     book = Codebook(centroids=pad(centroids, padded), codewords=codewords, metric=Metric.L2)
     vectors = _rows(3, ROWS, CODED)
@@ -145,7 +148,7 @@ def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array) -> Non
         refine, scales = quantize_rows(vectors[rows])
         codes = encode(pad(vectors[rows], padded), np.full(len(rows), number), book)
         block = ListBlock(
-            rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine, centroid=centroids[number]
+            rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine, centroid=carried[number]
         )
         writer.add_list("coded", block)
     for rows in members:

@@ -258,7 +258,7 @@ def test_bad_searches_of_a_batch_are_answered_in_their_place_and_hold_up_no_othe
     answer = lake.post("search:batch", {"searches": searches})
 
     kinds = [result.get("error", {}).get("kind") for result in answer.json["results"]]
-    assert kinds == ["k-out-of-range", None, "invalid-filter", "invalid-vector-dimension", "not-implemented", None]
+    assert kinds == ["k-out-of-range", None, "invalid-filter", "invalid-vector-dimension", "invalid-match", None]
     assert answer.json["results"][1]["hits"] == answer.json["results"][5]["hits"] == lake.search(**good)["hits"]
 
 

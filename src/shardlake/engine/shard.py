@@ -230,6 +230,9 @@ class OpenShard:
         else:
             shaped = shape(search, found.rows, found.scores, columns, order)
         table = found.table[:, shaped.positions] if isinstance(found, Candidates) else None
+        if table is None and search.rank is not None and (search.vectors or search.match):
+            # The expression has taken the place of the source's own score, which is still shown.
+            table = found.scores[None, shaped.positions].astype(np.float64)
         rows = counted if isinstance(counted, np.ndarray) else self._all_of(counted)
         return LeafAnswer(
             hits=self._hits(search, shaped.rows, shaped.scores, reader, table=table, groups=shaped.groups),
