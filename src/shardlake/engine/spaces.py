@@ -22,6 +22,7 @@ from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, Int64Array
 
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
+HANDFUL = 24  # lists over which Python adds faster than numpy
 NO_LIST = -1
 
 Scored = tuple[Int64Array, Float32Array]
@@ -53,13 +54,13 @@ class LoadedLists:
 
     def rank_lists(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists of this shard, nearest first."""
-        scores = self._scores(query, reader)
+        scores = self.scores(query, reader)
         numbers = nearest_lists(scores, count)
         return Probe(numbers, scores[numbers])
 
     def nearest(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists in any order, which is all that a scan needs."""
-        scores = self._scores(query, reader)
+        scores = self.scores(query, reader)
         if count >= len(scores):
             return Probe(np.arange(len(scores)), scores)
         numbers = scores.argpartition(-count)[-count:]
@@ -95,14 +96,21 @@ class LoadedLists:
             self.centroids = reader.array(name, self.header.directory.block(name))
             self._knows_all = True
 
-    def _scores(self, query: Float32Array, reader: Reader) -> Float32Array:
+    def scores(self, query: Float32Array, reader: Reader) -> Float32Array:
+        """Returns (lists,) float32: the coarse score of every list of this shard."""
         self.read_centroids(reader)
         return coarse_scores(query, self.centroids, self.space.metric)
 
     def rows_in(self, lists: Int64Array) -> int:
         """Returns how many rows lists have together; for a handful of lists Python adds faster than numpy."""
+        if len(lists) > HANDFUL:
+            return int(self.list_rows[lists].sum())
         rows = self.rows_of_list
         return sum([rows[number] for number in lists.tolist()])
+
+    def has(self, lists: Int64Array) -> bool:
+        """Returns whether all of those lists are loaded."""
+        return self.all_loaded or bool(self.loaded[lists].all())
 
     def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
         """Reads the lists that are not loaded yet, in one round; yields (number, block). Who takes one says `keep`."""
