@@ -102,6 +102,7 @@ RANKS = [
     "score * saturation(price, 20)",
     "if(on_sale, 1, 0) + score / 10",
     "created - now()",
+    "-distance(place, 10, 10)",
 ]
 QUERIES = [None, VISUAL_QUERY, BOTH, {"like": ["0003"]}, {"like": ["0011"], "unlike": ["0012"], **VISUAL_QUERY}]
 CONDITIONS = [{}, FILTER, {"brand": {"$exists": False}}, {"stock": {"$in": [1, 3]}, "$not": {"brand": "acme"}}]
