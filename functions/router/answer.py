@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from functions.router.depth import bands_by_shard
 from functions.router.fanout import Told
 from functions.router.hits import Answer, Found, merged
 from functions.router.plan import Plan
@@ -74,7 +75,7 @@ def compose(
     counts = {"requested": len(told), "searched": len(answers), "failed": failed}
     body = _body(counts, stats, costs) | _facets(asked, counted)
     if asked.request.explain:
-        body["plan"] = plan.explain() | {"strategies": _strategies(told)}
+        body["plan"] = _explained(plan, told)
     shown = [_hit(asked, hit) for hit in hits]
     return body | {"hits": shown, "version": version, "cursor": _cursor(asked, plan, hits, version)}
 
@@ -166,6 +167,16 @@ def _shown(score: float) -> float:
 
 def _failure(shard: int, error: ShardlakeError) -> dict[str, Any]:
     return {"shard": f"{shard:05d}", "kind": str(error.kind), "retryable": error.retryable}
+
+
+def _explained(plan: Plan, told: Mapping[int, Told]) -> dict[str, Any]:
+    passing = {
+        shard: (answer["stats"]["rows_passing"], plan.rows[shard])
+        for shard, answer in told.items()
+        if not isinstance(answer, ShardlakeError)
+    }
+    bands = bands_by_shard(plan.sources[0].scan if plan.sources else None, passing)
+    return plan.explain() | {"strategies": _strategies(told), "bands_by_shard": bands}
 
 
 def _strategies(told: Mapping[int, Told]) -> dict[str, str]:

@@ -30,12 +30,14 @@ class Plan:
         pruned: how many shards the zone maps or the probes left out.
         sources: the spaces searched.
         bounds: of the facets, in their order.
+        rows: of each shard that is asked.
     """
 
     leaves: dict[int, LeafSearch]
     pruned: int
     sources: tuple[SourcePlan, ...]
     bounds: tuple[Bounds, ...]
+    rows: Mapping[int, int]
 
     @property
     def is_exact(self) -> bool:
@@ -85,7 +87,13 @@ def plan(  # noqa: PLR0917  # one caller
     shards = [] if has_nothing else _asked_shards(asked, sources, wanted)
     told = _told(asked, match, bounds)
     leaves = {row.shard_id: replace(told, vectors=tuple(one.source(row) for one in sources)) for row in shards}
-    return Plan(leaves=leaves, pruned=len(version.shards) - len(leaves), sources=sources, bounds=bounds)
+    return Plan(
+        leaves=leaves,
+        pruned=len(version.shards) - len(leaves),
+        sources=sources,
+        bounds=bounds,
+        rows={row.shard_id: row.rows for row in shards},
+    )
 
 
 def _asked_shards(asked: Asked, sources: Sequence[SourcePlan], shards: list[ShardRow]) -> list[ShardRow]:

@@ -31,7 +31,7 @@ from shardlake.observability import Line
 from shardlake.rpc.base import Invoker
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
-from shardlake.types import CollectionSchema, IndexType
+from shardlake.types import CollectionSchema
 
 Outcome = dict[str, Any] | ShardlakeError
 Further = Callable[[Asked, Plan, Mapping[int, Mapping[str, Any]]], Mapping[int, LeafSearch]]
@@ -252,7 +252,7 @@ def _probing(asked: Mapping[int, Asked]) -> set[str]:
     """Returns the spaces whose lists the router will choose, as far as that is known before the manifest is read."""
     chosen = [one for one in asked.values() if one.filter is None and one.request.recall < 1]
     spaces = [one.space for search in chosen for one in search.spaces]
-    return {space.name for space in spaces if space.index.type is not IndexType.BINARY_MIH}
+    return {space.name for space in spaces if not space.is_hashed}
 
 
 def _unversioned(asked: Asked, timer: Timer) -> Outcome:

@@ -9,21 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from functions.router.depth import MIN_CANDIDATES, explained, queries_of, scan_plan
 from functions.router.request import Asked
 from functions.router.spaces import SpaceAsked
 from functions.router.versions import Version, Versions
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import VectorSource
-from shardlake.core.calibration import CANDIDATES_GRID, EXACT, BandPoint, CurvePoint, Queries, ScanPlan, choose, widen
+from shardlake.core.calibration import CANDIDATES_GRID, EXACT, ScanPlan
 from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
 from shardlake.format.routing import ListExtents
-from shardlake.types import Float32Array, Int64Array, Modality
+from shardlake.types import Float32Array, Int64Array
 
-MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
-CANDIDATES_PER_HIT = 10  # where `nprobe` overrides the curve
 ROWS_BEHIND = 4  # rows that the probed lists have for each hit of all pages, at least; else all lists are probed
 
 
@@ -33,7 +32,6 @@ class SourcePlan:
 
     Attributes:
         query: (dimension,) float32, prepared.
-        filtered: whether a filter lets only some rows through.
         probes: the nearest lists, nearest first, in the numbering of the manifest; None: each shard chooses.
         scores: of all its lists; None where nobody needed them.
         promise: the recall that was asked for; None where `nprobe` overrides it.
@@ -47,7 +45,6 @@ class SourcePlan:
     scan: ScanPlan
     probes: Int64Array | None
     scores: Float32Array | None
-    filtered: bool
     promise: float | None = None
     extents: ListExtents | None = None
     firsts: Mapping[int, int] = field(default_factory=dict)
@@ -67,33 +64,14 @@ class SourcePlan:
             nprobe=self.scan.nprobe,
             candidates=self.scan.candidates,
             exact=self.scan.exact,
-            widening=self.scan.widening if self.filtered else (),
+            widening=self.scan.widening,
             weight=self.asked.weight,
         )
 
-    @property
-    def measured(self) -> float | None:
-        """The mean recall that was measured of this plan, in the worst of its bands; None where nothing was."""
-        if self.scan.exact:
-            return 1.0
-        points = self.scan.bands or ([self.scan.point] if self.scan.point else [])
-        return min((point.recall for point in points), default=None)
-
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan."""
-        point = self.scan.point
-        return {
-            "space": self.space.name,
-            "index": self.space.index,
-            "lists": self.space.lists,
-            "exact": self.scan.exact,
-            "nprobe": self.scan.nprobe,
-            "candidates": self.scan.candidates,
-            "curve_point": None if point is None else _shown(point),
-            "bands": [_shown(band) for band in self.scan.bands],
-            "promise": self.promise,
-            "measured": self.measured,
-        }
+        space = {"space": self.space.name, "index": self.space.index, "lists": self.space.lists}
+        return space | explained(self.scan, promise=self.promise)
 
     def _extents(self, row: ShardRow, lists: tuple[int, ...] | None) -> tuple[tuple[int, int, int], ...] | None:
         # A leaf that holds nothing reads the lists that it is told along with its tail.
@@ -144,7 +122,6 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
         scan=scan,
         probes=None,
         scores=None,
-        filtered=asked.filter is not None,
         promise=promise,
     )
     if asked.filter is not None or scan.exact or space.routing_key is None:
@@ -165,37 +142,21 @@ def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
     request, cursor = asked.request, asked.cursor
     if cursor is not None and space.name in cursor.exact:
         return EXACT
-    recall, k, rows_per_list, queries = request.recall, asked.depth, space.rows_per_list, queries_of(asked)
-    chosen = choose(space.curve, recall=recall, k=k, rows_per_list=rows_per_list, queries=queries)
-    if request.nprobe is not None and space.curve and request.recall < 1:
-        wanted = max(chosen.candidates, CANDIDATES_PER_HIT * asked.depth)
-        # What the caller says holds at every selectivity: the lists are those with passing rows.
-        depth = min(request.nprobe, space.lists)
-        chosen = ScanPlan(nprobe=depth, candidates=wanted, exact=False, widening=((0.0, depth),))
-    elif asked.filter is not None and cursor is None:
-        chosen = widen(
-            chosen, space.bands, recall=recall, k=k, lists=space.lists, rows_per_list=rows_per_list, queries=queries
-        )
-    elif chosen.exact and cursor is not None:
-        # The page before was of a scan, and scores must stay comparable: everything is scanned instead.
-        chosen = ScanPlan(nprobe=space.lists, candidates=CANDIDATES_GRID[-1] * asked.depth, exact=False)
-    if chosen.exact:
+    chosen = scan_plan(
+        space,
+        recall=request.recall,
+        k=asked.depth,
+        nprobe=request.nprobe,
+        queries=queries_of(asked.media),
+        is_filtered=asked.filter is not None,
+    )
+    if cursor is None:
         return chosen
-    plan = replace(chosen, nprobe=min(chosen.nprobe, space.lists), candidates=max(chosen.candidates, MIN_CANDIDATES))
-    return plan if cursor is None else _deep(plan, asked, space)
-
-
-def queries_of(asked: Asked) -> Queries:
-    """Returns which curve speaks of a search: that of items only where a picture, and no text, is looked for.
-
-    A vector that the caller brings may come from anywhere: what is measured for texts holds for it where there is one.
-    """
-    pictures_only = Modality.IMAGE.value in asked.media and Modality.TEXT.value not in asked.media
-    return Queries.ITEMS if pictures_only else Queries.TEXT
-
-
-def _shown(point: CurvePoint | BandPoint) -> dict[str, Any]:
-    return {name: getattr(point, name) for name in type(point).__slots__}
+    if chosen.exact:
+        # The page before was of a scan, and scores must stay comparable: everything is scanned instead.
+        depth = CANDIDATES_GRID[-1] * asked.depth
+        chosen = ScanPlan(nprobe=space.lists, candidates=max(depth, MIN_CANDIDATES), exact=False)
+    return _deep(chosen, asked, space)
 
 
 def _deep(plan: ScanPlan, asked: Asked, space: ManifestSpace) -> ScanPlan:

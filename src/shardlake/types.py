@@ -109,6 +109,11 @@ class SpaceSpec:
     index: IndexSpec = field(default_factory=IndexSpec)
     source: str | None = None
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether searches probe hash buckets, which shards choose themselves: there is no routing file of them."""
+        return self.index.type is IndexType.BINARY_MIH
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributeSpec:
