@@ -15,7 +15,7 @@ from shardlake.contracts.shard import LeafStats
 from shardlake.contracts.shard_wire import decode_vector
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError, Unavailable
 from shardlake.query import facets, laws
-from shardlake.query.cursor import Cursor, encode
+from shardlake.query.cursor import Cursor, encode, nearly_last
 
 SCORE_DIGITS = 7  # significant ones, of a float32
 
@@ -119,6 +119,9 @@ def _cursor(asked: Asked, plan: Plan, hits: Sequence[Found], version: str) -> st
         return None
     shown = (asked.cursor.shown if asked.cursor else 0) + len(hits)
     last = hits[-1]
+    # What the cursor before kept stood just before this page: it is as near as that cursor's score.
+    before = [(asked.cursor.score, name) for name in reversed(asked.cursor.near)] if asked.cursor else []
+    near = () if plan.is_exact else nearly_last([*before, *((hit.score, hit.id) for hit in hits)])
     return encode(
         Cursor(
             version=version,
@@ -128,6 +131,7 @@ def _cursor(asked: Asked, plan: Plan, hits: Sequence[Found], version: str) -> st
             shown=shown,
             now_s=asked.now_s,
             exact=plan.exact,
+            near=near,
         )
     )
 

@@ -28,8 +28,8 @@ def lookups(asked: Mapping[int, Asked], version: Version) -> dict[int, dict[int,
     """Returns what every shard is asked so that the vectors of examples are known, by search and shard."""
     wanted: dict[int, dict[int, LeafSearch]] = {}
     for number, search in asked.items():
-        if search.excluded and search.spaces:
-            ids = tuple(sorted(search.excluded))
+        if search.examples and search.spaces:
+            ids = tuple(sorted(search.examples))
             spaces = tuple(dict.fromkeys(vectors_of(one.space) for one in search.spaces))
             leaf = LeafSearch(ids=ids, k=len(ids), attributes=False, include_vectors=spaces)
             wanted[number] = {row.shard_id: leaf for row in version.shards}
@@ -51,7 +51,7 @@ def example_vectors(asked: Asked, told: Sequence[Told]) -> dict[str, Float32Arra
     for answer in told:
         if not isinstance(answer, ShardlakeError):
             found.update({hit[0]: hit[3] or {} for hit in answer["hits"]})
-    missing = sorted(asked.excluded - found.keys())
+    missing = sorted(asked.examples - found.keys())
     if missing:
         return failures[0] if failures else _unknown(missing)
     like, unlike = asked.request.query.like or [], asked.request.query.unlike or []

@@ -81,10 +81,15 @@ class Asked:
         return self.group_by is None and self.diversity_space is None and not self.fuses_ranks
 
     @property
-    def excluded(self) -> frozenset[str]:
-        """The items that were named as examples: they are no hits."""
+    def examples(self) -> frozenset[str]:
+        """The items that `like` and `unlike` name."""
         query = self.request.query
         return frozenset((*(query.like or ()), *(query.unlike or ()))) if query else frozenset()
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The items that are no hits: examples, and what the page before may have shown already."""
+        return self.examples | frozenset(self.cursor.near if self.cursor else ())
 
     @property
     def wanted(self) -> int:
