@@ -145,7 +145,7 @@ def make_filters(sampled: Sampled, queries: HeldOut, space: TrainedSpace, rng: n
         for kind, inside, share, limit in (
             (Kind.INDEPENDENT, none, band, -np.inf),
             (Kind.CORRELATED, whole, 0.0, -np.inf),
-            (Kind.MIXED, half, band / 2, -np.inf),
+            (Kind.MIXED, half, band / 2 / (1 - band / 2), -np.inf),  # of the other rows, so that both halves add up
             (Kind.ANTI, none, 0.0, farther),
         ):
             made.append(MadeFilter(kind=kind, selectivity=band, lists=inside, share=share, farther=limit))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from shardlake.contracts.shard import LeafStats
 from shardlake.core.vectors import coarse_scores, coarse_scores_many, nearest_lists
 from shardlake.engine.reading import Reader
+from shardlake.errors import FormatError
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
@@ -108,8 +109,10 @@ class LoadedLists:
         missing = [number for number in lists if not self.loaded[number]]
         extents = [self.header.list_extent(self.space.name, number) for number in missing]
         for number, extent, data in zip(missing, extents, reader.extents(extents), strict=True):
-            rows = int(self.list_rows[number])
-            yield number, decode_list(self.space, rows, self.header.rows, extent, data)
+            block = decode_list(self.space, int(self.list_rows[number]), self.header.rows, extent, data)
+            if self.space.code_bytes and block.centroid is None and not self._knows_all:
+                raise FormatError("a list lacks its centroid", space=self.space.name, list=number)
+            yield number, block
 
     def keep(self, number: int, size_bytes: int, centroid: Float32Array | None = None) -> None:
         """Counts a list as loaded: everything that a search needs of it is in memory."""

@@ -34,18 +34,8 @@ def test_each_route_that_is_not_served_is_listed() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"match": {"title": "x"}},
-        {"cursor": "x"},
-        {"rank": "score"},
-        {"group_by": {"attribute": "x"}},
-        {"facets": ["x"]},
-        {"query": {"like": ["x"]}},
-        {"query": {"unlike": ["x"]}},
         {"query": {"audio": {"s3": "x"}}},
         {"query": {"video": {"s3": "x"}}},
-        {"fusion": "max"},
-        {"fusion": "rrf"},
-        {"include": ["vectors"]},
     ],
     ids=str,
 )
@@ -54,8 +44,7 @@ def test_each_search_field_that_is_refused_is_listed(body: dict[str, object]) ->
         refuse_unserved(SearchRequest.model_validate(body))
 
     field = str(refused.value.context["field"])
-    word = str(body["fusion"]) if field == "fusion" else field.split()[0]
-    assert f"`{word}`" in UNSERVED
+    assert f"`{field}`" in UNSERVED
 
 
 def test_each_operator_that_is_not_served_is_listed() -> None:
