@@ -1,220 +1,205 @@
-"""Stage 6: what each plan finds: held-out queries are searched exactly, and by every plan of the grid.
+"""Stage 6: what each plan finds: held-out queries are searched exactly, and by every plan, with and without filters.
 
-A query is an item of the collection that is left out of its own answer; what is learned holds for queries of the items'
-own law. Memory: one shard.
+Of each space and each kind of queries (items; texts, where the space can be asked by text) the truth is found in one
+pass over all rows, for all filters at once; then scans of the shards tell what codes and refinement lose of it. Memory:
+one shard, or one part.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from builder.assign import part_name
+from builder import held_out, truth
 from builder.context import BuildContext
+from builder.held_out import HeldOut, Sampled
+from builder.scans import MAX_CANDIDATES, BucketScans, Plan, Scans, ShardRows
 from builder.stored import open_stored
 from builder.survey import Survey
 from builder.train import TrainedSpace
+from builder.truth import Pass, Truth
 from builder.write import labels
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafStats
-from shardlake.core import exact
-from shardlake.core.calibration import CALIBRATED_K, CANDIDATES_GRID, CONFIDENCE, CurvePoint, nprobe_grid
-from shardlake.core.vectors import coarse_scores, nearest_lists
-from shardlake.engine.binary_space import NearestBuckets
-from shardlake.engine.shard import OpenShard
-from shardlake.engine.spaces import NO_LIST
-from shardlake.types import Float32Array, IndexType, Int64Array
+from shardlake.core.calibration import (
+    CALIBRATED_K,
+    CANDIDATES_GRID,
+    BandPoint,
+    CurvePoint,
+    Queries,
+    depth_grid,
+    nprobe_grid,
+)
+from shardlake.types import IndexType
 
-QUERIES = 256
-MAX_CANDIDATES = 1_024  # of one plan; deeper refinement than this is exact search's business
-_PART_BITS = 40  # a label is part << 40 | row
+SCANNED_QUERIES = 64  # that a filter's scans are asked: what codes lose varies less than what lists do
+BUCKET_QUERIES = 32  # the same of buckets, of which every depth is searched
+BAND_CANDIDATES = (8, 32, 100)  # refined for each hit under a filter
+SATURATED = 0.998  # of a mean: deeper lists find nothing more
+USELESS = 0.6  # a depth that finds less is not worth a line in the manifest
+WORTH_TELLING = 0.002  # of recall, more than what costs less finds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _HeldOut:
-    labels: Int64Array
-    vectors: Float32Array
-    truth: Int64Array
+class Calibrated:
+    """What was measured of one space; empty where it is always searched exactly."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    k: int
-    nprobe: int
-    per_hit: int
+    curve: tuple[CurvePoint, ...] = ()
+    bands: tuple[BandPoint, ...] = ()
 
 
 def calibrate(
-    context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], shards: Sequence[ShardRow]
-) -> dict[str, list[CurvePoint]]:
-    """Returns the curve of each space, empty where it is searched exactly; each is one artefact."""
-    curves = {}
+    context: BuildContext, found: Survey, trained: Mapping[str, TrainedSpace], shards: Sequence[ShardRow]
+) -> dict[str, Calibrated]:
+    """Returns what was measured of each space; each is one artefact."""
+    measured = {}
     for name, space in trained.items():
         context.report("calibrate", 0.8)
         stored = context.load(f"curve-{name}")
         if stored is None:
-            points = [] if space.index is IndexType.FLAT else _curve(context, found, space, shards)
-            stored = context.save(f"curve-{name}", {}, {"points": [asdict(point) for point in points]})
-        curves[name] = [CurvePoint(**point) for point in stored.meta["points"]]
-    return curves
+            is_exact = space.index is IndexType.FLAT
+            made = Calibrated() if is_exact else _measure(context, found, space, trained[space.stored_as], shards)
+            meta = {"curve": [asdict(p) for p in made.curve], "bands": [asdict(p) for p in made.bands]}
+            stored = context.save(f"curve-{name}", {}, meta)
+        measured[name] = _decode(stored.meta)
+    return measured
 
 
-def _curve(context: BuildContext, found: Survey, space: TrainedSpace, shards: Sequence[ShardRow]) -> list[CurvePoint]:
-    held_out = _held_out(context, found, space)
-    plans = [
-        _Plan(k, nprobe, per_hit)
-        for k in CALIBRATED_K
-        for nprobe in nprobe_grid(space.probes)
-        for per_hit in CANDIDATES_GRID
-        if k * per_hit <= MAX_CANDIDATES
-    ]
-    best = {plan: _Best(len(held_out.vectors), plan.k) for plan in plans}
-    for row in shards:
-        opened = open_stored(context.store, row)
-        _search_shard(opened, space, row, held_out, best, _flat(labels(context, row.shard_id)))
-    return [_point(plan, best[plan], held_out) for plan in plans]
+def _decode(meta: Mapping[str, list[dict[str, object]]]) -> Calibrated:
+    def told(point: dict[str, object]) -> dict[str, object]:
+        return {**point, "queries": Queries(str(point["queries"]))}
 
-
-def _point(plan: _Plan, best: _Best, held_out: _HeldOut) -> CurvePoint:
-    found = exact.recall(best.labels, held_out.truth[:, : plan.k])
-    error = CONFIDENCE * float(found.std()) / math.sqrt(len(found))
-    mean = float(found.mean())
-    return CurvePoint(
-        k=plan.k,
-        nprobe=plan.nprobe,
-        candidates_per_hit=plan.per_hit,
-        recall=round(mean, 4),
-        recall_low=round(mean - error, 4),
+    return Calibrated(
+        curve=tuple(CurvePoint(**told(point)) for point in meta["curve"]),  # type: ignore[arg-type]  # as saved above
+        bands=tuple(BandPoint(**told(point)) for point in meta["bands"]),  # type: ignore[arg-type]
     )
 
 
-# Held-out queries and the truth about them -------------------------------------------------------
+def _measure(
+    context: BuildContext, found: Survey, space: TrainedSpace, stored: TrainedSpace, shards: Sequence[ShardRow]
+) -> Calibrated:
+    sampled = held_out.sample(context, found, stored)
+    texts = held_out.text_queries(context, stored, sampled)
+    curve: list[CurvePoint] = []
+    bands: list[BandPoint] = []
+    for number, queries in enumerate([sampled.held_out] if texts is None else [sampled.held_out, texts]):
+        everything = _truths(context, found, stored, sampled, queries, np.random.default_rng([context.seed, 3, number]))
+        measure = _Measure(space, queries, everything)
+        for shard in _opened(context, space, shards, everything):
+            measure.add(shard)
+        curve += measure.curve()
+        bands += measure.bands()
+    return Calibrated(curve=tuple(curve), bands=tuple(bands))
 
 
-def _held_out(context: BuildContext, found: Survey, space: TrainedSpace) -> _HeldOut:
-    rng = np.random.default_rng([context.seed, 2])
-    drawn = [_draw(block, rng, QUERIES / space.rows) for block in _blocks(context, found, space)]
-    numbers = np.concatenate([block[0] for block in drawn])
-    vectors = np.concatenate([block[1] for block in drawn])
-    k = max(CALIBRATED_K)
-    near, _ = exact.nearest(vectors, _blocks(context, found, space), k + 1, space.spec.metric)
-    return _HeldOut(labels=numbers, vectors=vectors, truth=_without(near, numbers)[:, :k])
-
-
-def _draw(
-    block: tuple[Int64Array, Float32Array], rng: np.random.Generator, share: float
-) -> tuple[Int64Array, Float32Array]:
-    chosen = rng.random(len(block[0])) < share
-    return block[0][chosen], np.ascontiguousarray(block[1][chosen])
-
-
-def _blocks(context: BuildContext, found: Survey, space: TrainedSpace) -> Iterator[tuple[Int64Array, Float32Array]]:
-    name = space.stored_as
-    for number in range(len(found.parts)):
-        part = context.load(part_name(number))
-        assert part is not None
-        rows = np.flatnonzero(part.array(f"lists/{name}") != NO_LIST)
-        yield (number << _PART_BITS) + rows, part.array(f"vectors/{name}")[rows]
-
-
-def _without(near: Int64Array, own: Int64Array) -> Int64Array:
-    """Returns each row without its own label, one shorter."""
-    out = np.full((len(near), near.shape[1] - 1), -1, np.int64)
-    for i, (row, label) in enumerate(zip(near, own, strict=True)):
-        kept = row[row != label][: out.shape[1]]
-        out[i, : len(kept)] = kept
-    return out
-
-
-def _flat(pairs: Int64Array) -> Int64Array:
-    return (pairs[:, 0] << _PART_BITS) + pairs[:, 1]
-
-
-# What plans find ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Rows in the order of their codes, with the scores of their refine rows."""
-
-    labels: Int64Array
-    scores: Float32Array
-
-    def without(self, label: int) -> _Found:
-        kept = self.labels != label
-        return _Found(self.labels[kept], self.scores[kept])
-
-    def first(self, count: int) -> _Found:
-        return _Found(self.labels[:count], self.scores[:count])
-
-
-class _Best:
-    """The k best of each query so far, over shards."""
-
-    def __init__(self, queries: int, k: int) -> None:
-        self.labels = np.full((queries, k), -1, np.int64)
-        self._scores = np.full((queries, k), -np.inf, np.float32)
-
-    def add(self, query: int, found: _Found) -> None:
-        all_scores = np.concatenate([self._scores[query], found.scores])
-        all_labels = np.concatenate([self.labels[query], found.labels])
-        best = np.argsort(-all_scores, kind="stable")[: self.labels.shape[1]]
-        self.labels[query], self._scores[query] = all_labels[best], all_scores[best]
-
-
-def _search_shard(  # noqa: PLR0917  # private: one caller
-    opened: OpenShard,
+def _truths(  # noqa: PLR0917  # private: one caller
+    context: BuildContext,
+    found: Survey,
     space: TrainedSpace,
-    row: ShardRow,
-    held_out: _HeldOut,
-    best: dict[_Plan, _Best],
-    shard_labels: Int64Array,
-) -> None:
-    leaf = opened.space(space.spec.name)
-    leaf.load(range(leaf.lists.space.lists), opened.reader(LeafStats()))
-    candidates = _of_buckets(opened, space) or _of_lists(opened, space, row)
-    for i, query in enumerate(held_out.vectors):
-        found_rows = candidates(query)
-        for nprobe in nprobe_grid(space.probes):
-            rows = found_rows(nprobe)
-            if len(rows):
-                found = _Found(shard_labels[rows], leaf.score_rows(query, rows)).without(int(held_out.labels[i]))
-                for plan, kept in best.items():
-                    if plan.nprobe == nprobe:
-                        kept.add(i, found.first(plan.k * plan.per_hit))
+    sampled: Sampled,
+    queries: HeldOut,
+    rng: np.random.Generator,
+) -> Pass:
+    made = truth.make_filters(sampled, queries, space, rng)
+    rows = [sum(int(found.live[segment].sum()) for segment in part) for part in found.parts]
+    parts = held_out.blocks(context, found, space)
+    return truth.find(parts, rows, queries, made, space, k=max(CALIBRATED_K), rng=rng)
 
 
-_Candidates = Callable[[Float32Array], Callable[[int], Int64Array]]
-"""Takes a query, then a depth; returns the rows to refine, best first."""
+def _opened(
+    context: BuildContext, space: TrainedSpace, shards: Sequence[ShardRow], everything: Pass
+) -> Iterator[ShardRows]:
+    for row in shards:
+        opened = open_stored(context.store, row)
+        first, stop = row.lists[space.stored_as]
+        if first < stop:
+            rows = held_out.flat(labels(context, row.shard_id))
+            yield ShardRows.of(opened.nearest(space.spec.name), opened.reader(LeafStats()), first, rows, everything)
 
 
-def _of_lists(opened: OpenShard, space: TrainedSpace, row: ShardRow) -> _Candidates:
-    leaf, reader = opened.space(space.spec.name), opened.reader(LeafStats())
-    first, stop = row.lists[space.spec.name]
+class _Measure:
+    """What queries of one kind find in one space."""
 
-    def of_query(query: Float32Array) -> Callable[[int], Int64Array]:
-        ranked = nearest_lists(coarse_scores(query, space.centroids, space.spec.metric), len(space.centroids))
+    def __init__(self, space: TrainedSpace, queries: HeldOut, everything: Pass) -> None:
+        self._space = space
+        self._queries = queries
+        plain, *filtered = everything.truths
+        self._plain = self._scans(plain, len(queries.vectors), nprobe_grid(space.probes), CANDIDATES_GRID)
+        asked = SCANNED_QUERIES if space.hash is None else BUCKET_QUERIES
+        self._filtered = [self._scans(of, asked, self._depths, BAND_CANDIDATES) for of in filtered]
 
-        def at_depth(nprobe: int) -> Int64Array:
-            probed = ranked[:nprobe]
-            local = probed[(probed >= first) & (probed < stop)] - first
-            if not len(local):
-                return np.empty(0, np.int64)
-            return leaf.scan(query, leaf.lists.probe(query, local), MAX_CANDIDATES, None, reader)
+    @property
+    def _depths(self) -> list[int]:
+        # Buckets are many, and each depth of them is a search of its own.
+        return depth_grid(self._space.probes) if self._space.hash is None else nprobe_grid(self._space.probes)
 
-        return at_depth
+    def _scans(self, found: Truth, asked: int, grid: Sequence[int], candidates: Sequence[int]) -> Scans:
+        if self._space.hash is not None:
+            return BucketScans(self._queries, found, asked, _plans(grid, candidates))
+        k = max(CALIBRATED_K)
+        enough = next((depth for depth in grid if found.list_recall(k, depth).mean() >= SATURATED), grid[-1])
+        return Scans(self._queries, found, asked, _plans([d for d in grid if d <= enough], candidates))
 
-    return of_query
+    def add(self, shard: ShardRows) -> None:
+        """Searches one shard."""
+        for scans in (self._plain, *self._filtered):
+            scans.add(shard)
+
+    def curve(self) -> Iterator[CurvePoint]:
+        """Yields what plans find without a filter."""
+        for plan in self._plain.plans:
+            mean, error = self._plain.estimate(plan)
+            yield CurvePoint(
+                k=plan.k,
+                nprobe=plan.depth,
+                candidates_per_hit=plan.per_hit,
+                recall=round(mean, 4),
+                recall_low=round(mean - error, 4),
+                queries=self._queries.kind,
+            )
+
+    def bands(self) -> Iterator[BandPoint]:
+        """Yields what depths find in each band, under the worst kind of filter."""
+        for band in sorted({scans.truth.filter.selectivity for scans in self._filtered}):
+            yield from self._band([scans for scans in self._filtered if scans.truth.filter.selectivity == band])
+
+    def _band(self, kinds: Sequence[Scans]) -> Iterator[BandPoint]:
+        """Yields the points of one band: only what finds more than everything cheaper is told."""
+        depths = self._depths
+        for k in CALIBRATED_K:
+            known = np.zeros(len(depths))
+            for plan in _plans(depths, BAND_CANDIDATES):
+                if plan.k != k:
+                    continue
+                low, mean, worst = min(_under(scans, plan) for scans in kinds)
+                at = depths.index(plan.depth)
+                if low >= known[: at + 1].max() + WORTH_TELLING and mean >= USELESS:
+                    known[at] = low
+                    yield BandPoint(
+                        k=k,
+                        selectivity=kinds[0].truth.filter.selectivity,
+                        lists=plan.depth,
+                        candidates_per_hit=plan.per_hit,
+                        recall=round(mean, 4),
+                        recall_low=round(low, 4),
+                        worst=worst,
+                        queries=self._queries.kind,
+                    )
 
 
-def _of_buckets(opened: OpenShard, space: TrainedSpace) -> _Candidates | None:
-    nearest = opened.nearest(space.spec.name)
-    if not isinstance(nearest, NearestBuckets):
-        return None
-    buckets = nearest.buckets
-    stats = LeafStats()
-    reader = opened.reader(stats)
-    return lambda query: lambda nprobe: buckets.candidates(query, nprobe, (0, MAX_CANDIDATES), None, reader, stats)
+def _plans(depths: Sequence[int], candidates: Sequence[int]) -> list[Plan]:
+    return [
+        Plan(k, depth, per_hit)
+        for k in CALIBRATED_K
+        for per_hit in candidates
+        if k * per_hit <= MAX_CANDIDATES
+        for depth in depths
+    ]
+
+
+def _under(scans: Scans, plan: Plan) -> tuple[float, float, str]:
+    """Returns (lower bound, mean) of the recall under one filter, and its kind."""
+    mean, error = scans.estimate(plan)
+    return mean - error, mean, str(scans.truth.filter.kind)

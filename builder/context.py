@@ -16,12 +16,15 @@ from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.store.base import ObjectStore
-from shardlake.types import CollectionSchema
+from shardlake.types import CollectionSchema, Float32Array
 
 ARTEFACT_KIND = b"ARTE"
 
 Report = Callable[[str, float], None]
 """Takes the stage and the progress of the whole build in [0, 1]."""
+
+EncodeTexts = Callable[[str, list[str]], Float32Array]
+"""Takes an encoder's name and texts; returns (n, dimension) float32. Raises what the encode function fails with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class BuildContext:
         part_rows: rows that a stage holds at a time; memory is proportional to it.
         scratch: a local folder that the build may fill with one shard and its parts.
         seed: of everything random.
+        encode_texts: makes queries of texts, as a search would; None where a build has no encoder to ask.
         clock: returns the time as RFC 3339, UTC.
     """
 
@@ -47,6 +51,7 @@ class BuildContext:
     report: Report
     clock: Callable[[], str]
     seed: int = 0
+    encode_texts: EncodeTexts | None = None
 
     def artefact_key(self, name: str) -> str:
         """Returns the key of an artefact of this build."""

@@ -53,9 +53,9 @@ def _build(context: BuildContext) -> Pointer:
     assign.assign(context, found, trained, dealing)
     rows = write.write(context, found, trained, dealing.shards)
     texts = terms.merge(context, found.version, dealing.shards)
-    curves = calibrate.calibrate(context, found, trained, rows)
+    measured = calibrate.calibrate(context, found, trained, rows)
     context.report("commit", 0.98)
-    key = publish.write_manifest(context, found, trained, rows, curves, texts)
+    key = publish.write_manifest(context, found, trained, rows, measured, texts)
     return publish.commit(context, found, rows, key)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from builder.calibrate import Calibrated
 from builder.context import BuildContext
 from builder.stored import open_stored
 from builder.survey import Survey
 from builder.train import TrainedSpace
 from shardlake.catalog.base import Pointer, ShardRow
-from shardlake.core.calibration import CurvePoint
 from shardlake.format import locations
 from shardlake.format.manifest import Manifest, ManifestSpace, ManifestTerms, encode_manifest
 from shardlake.format.routing import ListExtents, Routing, encode_routing
@@ -23,12 +23,12 @@ def write_manifest(  # noqa: PLR0917  # one caller: the job
     found: Survey,
     trained: Mapping[str, TrainedSpace],
     shards: Sequence[ShardRow],
-    curves: Mapping[str, Sequence[CurvePoint]],
+    measured: Mapping[str, Calibrated],
     terms: ManifestTerms | None,
 ) -> str:
     """Writes the routing files and the manifest; returns the manifest's key."""
     headers = [open_stored(context.store, row).header for row in shards]
-    spaces = [_describe(context, found, space, curves[name], headers) for name, space in trained.items()]
+    spaces = [_describe(context, found, space, measured[name], headers) for name, space in trained.items()]
     manifest = Manifest(
         collection=context.collection,
         uid=context.uid,
@@ -52,7 +52,7 @@ def _describe(
     context: BuildContext,
     found: Survey,
     space: TrainedSpace,
-    curve: Sequence[CurvePoint],
+    measured: Calibrated,
     shards: Sequence[ShardHeader],
 ) -> ManifestSpace:
     name = space.spec.name
@@ -69,8 +69,9 @@ def _describe(
         lists=space.probes,
         rows=space.rows,
         routing_key=key,
-        curve=tuple(curve),
+        curve=measured.curve,
         encoder_digest=found.encoders.get(space.stored_as),
+        bands=measured.bands,
     )
 
 

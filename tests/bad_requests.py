@@ -82,6 +82,10 @@ def _space(**fields: object) -> dict[str, object]:
     return {"spaces": {"v": {"dimension": 4, **fields}}}
 
 
+def _derived(**fields: object) -> dict[str, object]:
+    return {"spaces": {"a": {"dimension": 4}, "b": {"from": "a", "index": {"type": "binary_mih"}, **fields}}}
+
+
 BAD_JSON = [
     ("an empty body", b"", "invalid-json"),
     ("blanks only", b"  \n", "invalid-json"),
@@ -126,6 +130,22 @@ COLLECTION = [
         "metric a number": _space(metric=1),
         "unknown index type": _space(index={"type": "hnsw"}),
         "bits of another index": _space(index={"type": "flat", "bits": 256}),
+        "bits of no whole word": _space(index={"type": "binary_mih", "bits": 100}),
+        "bits beyond a dimension's": _space(index={"type": "ivf_rabitq", "bits": 9}),
+        "bits zero": _space(index={"type": "ivf_rabitq", "bits": 0}),
+        "a transform of another index": _space(index={"type": "ivf_flat", "transform": "pca"}),
+        "an unknown transform": _space(index={"type": "ivf_pq", "transform": "umap"}),
+        "a dimension without a pca": _space(index={"type": "ivf_pq", "dimension": 2}),
+        "a pca that adds dimensions": _space(index={"type": "ivf_pq", "transform": "pca", "dimension": 5}),
+        "a space from nowhere": _derived(**{"from": "w"}),
+        "a space from itself": _derived(**{"from": "b"}),
+        "a space from another, of another index": _derived(index={"type": "ivf_pq"}),
+        "a space from another, of another dimension": _derived(dimension=5),
+        "a space from another, of another metric": _derived(metric="dot"),
+        "a space from another, of an encoder": _derived(encoder="clip"),
+        "the first space from another": {
+            "spaces": {"b": {"from": "a", "index": {"type": "binary_mih"}}, "a": {"dimension": 4}}
+        },
         "unknown field of a space": _space(colour="red"),
         "unknown field": _schema(replicas=3),
         "space name in upper case": {"spaces": {"V": {"dimension": 4}}},
@@ -148,6 +168,16 @@ COLLECTION = [
         "target_rows zero": _schema(sharding={"by": "cluster", "target_rows": 0}),
         "sharding by moon": _schema(sharding={"by": "moon"}),
         "sharding by an undeclared attribute": _schema(sharding={"by": "attribute", "attribute": "a"}),
+        "sharding by attribute without one": _schema(sharding={"by": "attribute"}),
+        "sharding by hash with an attribute": _schema(
+            attributes={"a": {"type": "keyword"}}, sharding={"by": "hash", "attribute": "a"}
+        ),
+        "sharding by an attribute of several values": _schema(
+            attributes={"a": {"type": "keyword", "multi": True}}, sharding={"by": "attribute", "attribute": "a"}
+        ),
+        "sharding by a text": _schema(
+            attributes={"a": {"type": "text"}}, sharding={"by": "attribute", "attribute": "a"}
+        ),
         "access by an undeclared attribute": _schema(access={"attribute": "readers"}),
         "a key twice": b'{"spaces": {"v": {"dimension": 4}, "v": {"dimension": 8}}}',
         "dimension other than the encoder's": {"spaces": {"v": {"encoder": "clip", "dimension": 7}}},
@@ -339,7 +369,6 @@ SEARCH = [
             "match": {"match": {"colour": "red"}}, "cursor": {"cursor": "x"}, "rank": {"rank": "score"},
             "group_by": {"group_by": {"attribute": "colour", "size": 1}}, "facets": {"facets": ["colour"]},
             "like": {"query": {"like": ["a"]}}, "audio": {"query": {"audio": {"s3": "s3://lake/inbox/a.wav"}}},
-            "prefix": {"filter": {"colour": {"$prefix": "r"}}},
         }.items()
     ],
 ]
@@ -371,12 +400,6 @@ REST = [
 ]
 
 UNSERVED = [
-    Bad("unserved: from", "PUT", NEW, {"spaces": {"a": {"dimension": 4}, "b": {"from": "a", "dimension": 4}}}, 501, "not-implemented"),
-    *[
-        Bad(f"unserved: index {kind}", "PUT", NEW, _space(index={"type": kind}), 501, "not-implemented")
-        for kind in ("ivf_rabitq", "ivf_flat", "binary_mih")
-    ],
-    Bad("unserved: sharding by hash", "PUT", NEW, _schema(sharding={"by": "hash"}), 501, "not-implemented"),
     Bad("unserved: access", "PUT", NEW, _schema(attributes={"r": {"type": "keyword"}}, access={"attribute": "r"}), 501, "not-implemented"),
     Bad("unserved: audio", "POST", f"{P}/items", {"items": [{"id": "a", "media": {"audio": {"base64": "aaaa"}}}]}, 501, "not-implemented"),
     Bad("unserved: video", "POST", "/v1/encode", {"space": "clip", "inputs": [{"video": {"s3": "s3://lake/a"}}]}, 501, "not-implemented"),

@@ -51,7 +51,13 @@ faiss.omp_set_num_threads(1)  # the suite shares its cores
 
 NAME = "films"
 UID = "u1"
-SETTINGS = Settings(bucket="lake", shard_search_function="shard-search", encode_function="encode", memory_mb=1024)
+SETTINGS = Settings(
+    bucket="lake",
+    shard_search_function="shard-search",
+    encode_function="encode",
+    function_name="router",
+    memory_mb=1024,
+)
 EPOCH = "2026-11-23T12:00:00Z"
 _NUMBERS = itertools.count()
 

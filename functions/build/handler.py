@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from functions.build.service import Builds
+from functions.build.texts import TextEncoder
 from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.errors import InvalidInput
 from shardlake.observability import Observer
+from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
 from shardlake.types import LambdaContext
@@ -30,6 +32,7 @@ def service() -> Builds:
         part_rows=settings.build_part_rows,
         threads=settings.build_threads,
         clock=lambda: datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        encode_texts=TextEncoder(invoker=LambdaInvoker(max_parallel=1), function=settings.encode_function),
     )
 
 

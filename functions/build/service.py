@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from builder import job
-from builder.context import BuildContext
+from builder.context import BuildContext, EncodeTexts
 from shardlake.catalog.base import BuildRow, BuildState, Catalog
 from shardlake.contracts.collection import schema_of_body
 from shardlake.core.training import threads
@@ -36,6 +36,7 @@ class Builds:
         part_rows: rows that a stage holds at a time, at most; fewer where their vectors fill PART_BYTES.
         threads: of faiss.
         clock: returns the time as RFC 3339, UTC.
+        encode_texts: makes queries of texts, for the curve of searches by text.
     """
 
     store: ObjectStore
@@ -43,6 +44,7 @@ class Builds:
     part_rows: int
     threads: int
     clock: Callable[[], str]
+    encode_texts: EncodeTexts | None = None
 
     def run(self, collection: str, build_id: str, *, scratch: Path) -> BuildRow:
         """Runs a build to its end; a build that has ended is left as it is, so that a second delivery changes nothing.
@@ -68,6 +70,7 @@ class Builds:
             scratch=scratch,
             report=keeper.report,
             clock=self.clock,
+            encode_texts=self.encode_texts,
         )
         return self._finish(context, keeper)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from functools import cache
 from typing import Any
 
+from functions.router import shadow
 from functions.router.http import respond
 from functions.router.service import Router
 from functions.router.versions import Versions
@@ -39,12 +41,14 @@ def router() -> Router:
         invoker=invoker,
         clock=time.monotonic,
         versions=Versions(catalog, store),
+        draw=random.Random().random,  # noqa: S311 - which answers are checked is no secret
         warming=Warming(invoker, settings.shard_search_function, megabytes=settings.warm_up_mb),
     )
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answers one search request of API Gateway; never raises."""
+    """Answers one search request of API Gateway, or checks one that was answered; never raises."""
     left_ms = min(limits.MAX_TIMEOUT_MS, context.get_remaining_time_in_millis() - ANSWER_MARGIN_MS)
     deadline = Deadline.after(left_ms, clock=time.monotonic)
-    return respond(event, router, observer=_observer, request_id=context.aws_request_id, deadline=deadline)
+    serve = shadow.respond if shadow.is_check(event) else respond
+    return serve(event, router, observer=_observer, request_id=context.aws_request_id, deadline=deadline)

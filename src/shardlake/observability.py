@@ -53,6 +53,8 @@ METRICS: dict[str, MetricSpec] = {
     "items_accepted": MetricSpec("ItemsAccepted", MetricUnit.Count, "sum"),
     "items_rejected": MetricSpec("ItemsRejected", MetricUnit.Count, "sum"),
     "laws_broken": MetricSpec("LawsBroken", MetricUnit.Count, "sum, must be 0"),
+    "recall_measured": MetricSpec("RecallMeasured", MetricUnit.NoUnit, "mean; by collection and band, in [0, 1]"),
+    "recall_promised": MetricSpec("RecallPromised", MetricUnit.NoUnit, "mean; beside RecallMeasured, in [0, 1]"),
 }
 """Fields of the line that are metrics too. Public names: append, never rename."""
 
@@ -62,6 +64,7 @@ class Line:
 
     def __init__(self, *, clock: Clock, tracer: Tracer | None) -> None:
         self.fields: dict[str, Field] = {}
+        self.dimensions: dict[str, str] = {}
         self.took_ms: dict[str, float] = {}
         self.outcome = "ok"
         self._clock = clock
@@ -71,6 +74,10 @@ class Line:
         """Adds facts; a later value of the same name stands. A long text is cut."""
         for name, value in fields.items():
             self.fields[name] = value[:MAX_FIELD_CHARS] if isinstance(value, str) else value
+
+    def by(self, **dimensions: str) -> None:
+        """Tells the metrics of this line apart by more than the service: each value is a metric of its own."""
+        self.dimensions |= dimensions
 
     def fail(self, error: ShardlakeError) -> None:
         """Makes the error's kind the outcome, for a handler that answers with an error instead of raising one."""
@@ -145,7 +152,7 @@ class Observer:
     def _write(self, line: Line, bug: BaseException | None) -> None:
         failed = line.outcome != "ok"
         fields: dict[str, Any] = {**line.fields, "outcome": line.outcome, "took_ms": line.took_ms}
-        fields |= self._metrics({**line.fields, "failed": int(failed)})
+        fields |= self._metrics({**line.fields, "failed": int(failed)}, line.dimensions)
         if bug is not None:  # the one case where the stack belongs in the line
             self.logger.error("invocation", exc_info=bug, extra=fields)
         elif failed:
@@ -153,8 +160,10 @@ class Observer:
         else:
             self.logger.info("invocation", extra=fields)
 
-    def _metrics(self, fields: dict[str, Field]) -> dict[str, Any]:
-        provider = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service=self.service, metric_set={})
+    def _metrics(self, fields: dict[str, Field], dimensions: dict[str, str]) -> dict[str, Any]:
+        provider = AmazonCloudWatchEMFProvider(
+            namespace=NAMESPACE, service=self.service, metric_set={}, dimension_set=dict(dimensions)
+        )
         for name, spec in METRICS.items():
             value = fields.get(name)
             if isinstance(value, int | float):

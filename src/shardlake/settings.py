@@ -6,7 +6,7 @@ Nothing else reads the environment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 from shardlake.errors import InvalidInput
@@ -38,16 +38,17 @@ class Settings:
     memory_mb: int = 0
     function_name: str = ""
     build_threads: int = 1  # of faiss in a build; more only where the cores are its own
+    recall_sample_rate: float = 0.01  # of answered searches, that are repeated exactly to check their recall; 0: none
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Reads the settings. Raises InvalidInput when a number is not one."""
-        values: dict[str, str | int] = {}
+        values: dict[str, str | float] = {}
         for spec in fields(cls):
             text = env.get(_variable(spec.name), "")
             if not text:
                 continue
-            values[spec.name] = _number(spec.name, text) if spec.type == "int" else text
+            values[spec.name] = _READ[str(spec.type)](spec.name, text)
         return cls(**values)  # type: ignore[arg-type]  # each value has its field's type by the line above
 
     @classmethod
@@ -65,3 +66,16 @@ def _number(name: str, text: str) -> int:
         return int(text)
     except ValueError as exc:
         raise InvalidInput(f"the setting {name} must be a whole number", value=text) from exc
+
+
+def _share(name: str, text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError as exc:
+        raise InvalidInput(f"the setting {name} must be a number from 0 to 1", value=text) from exc
+    if not 0 <= share <= 1:
+        raise InvalidInput(f"the setting {name} must be a number from 0 to 1", value=text)
+    return share
+
+
+_READ: dict[str, Callable[[str, str], str | float]] = {"int": _number, "float": _share, "str": lambda _, text: text}

@@ -52,13 +52,19 @@ def read_routing(data: bytes) -> dict[str, Any]:
     return {"centroids": decode_routing(data).centroids.tolist()}
 
 
+def _told(described: ManifestSpace | CurvePoint) -> set[str]:
+    """Returns the fields of a part of a manifest, without those of later releases that say nothing."""
+    silent = {"bands": (), "queries": "items"}
+    return {name for name in described.__slots__ if name not in silent or getattr(described, name) != silent[name]}
+
+
 def read_manifest(data: bytes) -> dict[str, Any]:
     """Returns all that is in a manifest."""
     manifest = decode_manifest(data)
     spaces = [
         {
-            **{name: getattr(space, name) for name in ManifestSpace.__slots__ if name != "curve"},
-            "curve": [{name: getattr(point, name) for name in CurvePoint.__slots__} for point in space.curve],
+            **{name: getattr(space, name) for name in _told(space) - {"curve"}},
+            "curve": [{name: getattr(point, name) for name in _told(point)} for point in space.curve],
         }
         for space in manifest.spaces
     ]

@@ -19,6 +19,7 @@ from tests.infra.template import FUNCTIONS, PATH, TEMPLATE, as_list, environment
 API_LIMIT_S = 30  # API Gateway, HTTP and REST (AWS quotas, 2026-11)
 MAX_TEMPLATE_BYTES = 51_200  # of a TemplateBody
 
+LAMBDA = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}"
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
 
@@ -46,7 +47,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         **on(table("Query"), {"ShardTable"}),
         "s3:GetObject": {"data/*/versions/*"},
         "s3:ListBucket": {"Bucket"},
-        "lambda:InvokeFunction": {"ShardSearchFunction", "EncodeFunction"},
+        "lambda:InvokeFunction": {"ShardSearchFunction", "EncodeFunction", f"{LAMBDA}:function:${{Name}}-router"},
     },
     "ShardSearchRole": {"s3:GetObject": {"data/*/versions/*"}, "s3:ListBucket": {"Bucket"}},
     "EncodeRole": {"s3:GetObject": {"models/*", "inbox/*"}, "s3:ListBucket": {"Bucket"}},
@@ -66,6 +67,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         **on(("s3:PutObject", "s3:AbortMultipartUpload"), {"data/*/versions/*", "data/*/builds/*"}),
         "s3:DeleteObject": {"data/*/builds/*"},
         "s3:ListBucket": {"Bucket"},
+        "lambda:InvokeFunction": {"EncodeFunction"},
     },
 }
 

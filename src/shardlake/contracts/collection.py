@@ -267,8 +267,8 @@ def _check_consistent(model: CollectionModel) -> None:
         if name in RESERVED_SPACE_NAMES:
             raise _invalid(f"spaces.{name}", "the name is reserved")
         _check_index(f"spaces.{name}.index", space)
-        if space.from_ is not None or space.index.type is IndexType.BINARY_MIH:
-            _check_derived(name, space, model)
+        if space.from_ is not None:
+            _check_derived(name, space, space.from_, model)
     if next(iter(model.spaces.values())).from_ is not None:
         raise _invalid(f"spaces.{next(iter(model.spaces))}.from", "the first space numbers the rows: it has vectors")
     for name, spec in model.attributes.items():
@@ -298,17 +298,15 @@ def _check_index(at: str, space: SpaceModel) -> None:
         raise _invalid(f"{at}.dimension", "is larger than the space's")
 
 
-def _check_derived(name: str, space: SpaceModel, model: CollectionModel) -> None:
-    if space.from_ is None:
-        raise _invalid(f"spaces.{name}.from", "a binary_mih space is computed from another: name it")
-    source = model.spaces.get(space.from_)
+def _check_derived(name: str, space: SpaceModel, from_: str, model: CollectionModel) -> None:
+    source = model.spaces.get(from_)
     if source is None or source.from_ is not None:
-        raise _invalid(f"spaces.{name}.from", f"there is no space {space.from_} that items have vectors in")
+        raise _invalid(f"spaces.{name}.from", f"there is no space {from_} that items have vectors in")
     if space.index.type is not IndexType.BINARY_MIH:
         raise _invalid(f"spaces.{name}.index.type", "a space computed from another is binary_mih")
     for field in ("encoder", "dimension", "metric"):
         if field in space.model_fields_set and getattr(space, field) != getattr(source, field):
-            raise _invalid(f"spaces.{name}.{field}", f"is that of the space {space.from_}: leave it out")
+            raise _invalid(f"spaces.{name}.{field}", f"is that of the space {from_}: leave it out")
 
 
 def _check_sharding(model: CollectionModel) -> None:

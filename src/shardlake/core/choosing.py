@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from shardlake.core import training, transforms
 from shardlake.core.ivf_pq import faiss_metric
@@ -19,7 +20,7 @@ TRIAL_QUERIES = 128
 TRIAL_K, TRIAL_CANDIDATES = 10, 40  # the nearest looked for, and among how many ranked by code
 CLEAR_WIN = 0.02  # of recall
 LARGE_DIMENSION = 512  # beyond, codes are so long that fewer dimensions may pay
-KEPT_VARIANCE = 0.95  # by a pca whose dimension nobody chose
+KEPT_VARIANCE = 0.95  # at least, by a pca whose dimension nobody chose
 ALLOWED_LOSS = 0.01  # of recall, for codes of at most three quarters of the bytes
 
 
@@ -49,9 +50,16 @@ def choose_transform(
 
 def _pca(residuals: Float32Array, dimension: int | None) -> Float32Array:
     directions, share = transforms.pca(residuals)
-    kept = dimension or int(np.searchsorted(np.cumsum(share), KEPT_VARIANCE)) + 1
-    kept = min(padded_dimension(kept), len(directions)) if dimension is None else kept
-    return np.ascontiguousarray(directions[:kept])
+    kept = dimension or _kept(share)
+    # Turned at random: codes are of equal length, so the variance must not lie in a few of them (faiss's "PCAR").
+    turn = transforms.random_directions(kept, kept, np.random.default_rng(kept))
+    return np.ascontiguousarray(turn @ directions[:kept])
+
+
+def _kept(share: npt.NDArray[np.float64]) -> int:
+    """Returns the dimension that keeps the variance, but not less than half: what codes tell falls with their bits."""
+    needed = int(np.searchsorted(np.cumsum(share), KEPT_VARIANCE)) + 1
+    return min(padded_dimension(max(needed, len(share) // 2)), len(share))
 
 
 def _measured(
@@ -85,7 +93,7 @@ class _Trial:
         padded = pad(turned, padded_dimension(turned.shape[1]))
         quantizer = training.train_quantizer(padded)
         decoded = quantizer.decode(quantizer.compute_codes(padded))[:, : turned.shape[1]]
-        # A row of the matrix is a unit vector: its transpose leads back.
+        # The rows of the matrix are orthonormal: its transpose leads back.
         seen = self._centroids[self._lists] + (decoded if matrix is None else decoded @ matrix)
         count = min(TRIAL_CANDIDATES, len(seen))
         _, found = faiss.knn(self._queries, np.ascontiguousarray(seen), count, metric=faiss_metric(self._metric))

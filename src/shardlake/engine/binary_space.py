@@ -15,6 +15,7 @@ import numpy as np
 
 from shardlake.contracts.shard import LeafStats, VectorSource
 from shardlake.core import binary
+from shardlake.core.calibration import band_for
 from shardlake.engine.nearest import FEW_ROWS, Found, MembersOf, Nearest
 from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import OpenSpace
@@ -117,7 +118,7 @@ class NearestBuckets(Nearest):
         """Returns the rows that may be among the k nearest, scored: as `Nearest.search`.
 
         Where few rows pass, or the search is exact, the vectors themselves are searched. Under another filter as many
-        more buckets are opened as it takes to see as many rows that pass.
+        buckets are opened as the curve wants, or without one as many more as it takes to see as many rows that pass.
         """
         if passing is not None and passing.is_all:
             passing = None
@@ -126,7 +127,8 @@ class NearestBuckets(Nearest):
             return super().search(source, k, passing, reader, stats)
         share = 1.0 if passing is None else passing.count / len(passing.mask)
         bounds = k, max(source.candidates, k)
-        nprobe = math.ceil(source.nprobe / share)
+        band = None if passing is None else band_for(source.widening, share)
+        nprobe = math.ceil(source.nprobe / share) if band is None else band[1]
         rows = self.buckets.candidates(source.query, nprobe, bounds, passing, reader, stats)
         stats.rows_refined += len(rows)
         scores = self.score(source, rows, reader)

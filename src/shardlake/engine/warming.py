@@ -14,6 +14,8 @@ from shardlake.engine.reading import Reader, groups, read_bytes
 from shardlake.engine.shard import OpenShard
 from shardlake.errors import DeadlineExceeded
 from shardlake.format.container import Extent
+from shardlake.format.postings import posting_extents
+from shardlake.format.terms import group_extents
 from shardlake.limits import MIB
 
 GROUP_BYTES = 64 * MIB  # read at a time: eight streams of the largest reads; held in memory until it is placed
@@ -97,12 +99,14 @@ def _of_list(shard: OpenShard, name: str, number: int) -> list[Extent]:
 
 def _rest(shard: OpenShard) -> Iterator[Extent]:
     header = shard.header
+    yield from posting_extents(header)
     for name, block in header.directory.blocks.items():
         if name not in header.arrays:
             yield Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
     for name, array in header.arrays.items():
         if name.endswith("/pages") or name.startswith("buckets/"):  # of a sorted map, of a hash
             yield from (Extent.of(row) for row in array[:, :3].tolist())
+    yield from group_extents(header)
     yield from (header.item_extent(number) for number in range(len(header.arrays["items"])))
     for space in header.spaces.values():
         if space.code_bytes and space.source is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from shardlake.core.calibration import CurvePoint
+from shardlake.core.calibration import BandPoint, CurvePoint, Queries
 from shardlake.errors import ErrorKind, FormatError
 from shardlake.types import IndexType, Metric
 
@@ -24,6 +24,7 @@ class ManifestSpace:
         routing_key: of its centroids; None where shards choose what to probe.
         curve: what plans were measured to find; empty where every search is exact.
         encoder_digest: of the encoder that made the vectors; None where all were brought, or it was not recorded.
+        bands: what depths were measured to find under filters, by selectivity; empty where none were.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ManifestSpace:
     routing_key: str | None
     curve: tuple[CurvePoint, ...]
     encoder_digest: str | None = None
+    bands: tuple[BandPoint, ...] = ()
 
     @property
     def rows_per_list(self) -> float:
@@ -105,8 +107,15 @@ def decode_manifest(data: bytes) -> Manifest:
 
 
 def _space(raw: dict[str, Any]) -> ManifestSpace:
-    curve = tuple(CurvePoint(**point) for point in raw["curve"])
-    return ManifestSpace(**{**raw, "metric": Metric(raw["metric"]), "index": IndexType(raw["index"]), "curve": curve})
+    curve = tuple(CurvePoint(**_measured(point)) for point in raw["curve"])
+    bands = tuple(BandPoint(**_measured(point)) for point in raw.get("bands", ()))
+    metric, index = Metric(raw["metric"]), IndexType(raw["index"])
+    return ManifestSpace(**{**raw, "metric": metric, "index": index, "curve": curve, "bands": bands})
+
+
+def _measured(point: dict[str, Any]) -> dict[str, Any]:
+    # Versions of the first release measured with items alone, and did not say so.
+    return {**point, "queries": Queries(point.get("queries", Queries.ITEMS))}
 
 
 def _terms(raw: dict[str, Any] | None) -> ManifestTerms | None:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from shardlake.core.calibration import EXACT, CurvePoint, _cost, choose, nprobe_grid
+from shardlake.core.calibration import (
+    EXACT,
+    BandPoint,
+    CurvePoint,
+    Queries,
+    ScanPlan,
+    _cost,
+    band_for,
+    choose,
+    depth_grid,
+    nprobe_grid,
+    widen,
+)
 
 CURVE = [
     CurvePoint(k=k, nprobe=nprobe, candidates_per_hit=per_hit, recall=mean, recall_low=mean - 0.02)
@@ -67,3 +80,100 @@ def test_the_probes_that_are_tried_end_in_all_lists(lists: int) -> None:
     assert grid == sorted(set(grid))
     assert grid[0] == 1
     assert grid[-1] == lists
+
+
+# Under filters -----------------------------------------------------------------------------------
+
+BANDS_MEASURED = [
+    BandPoint(
+        k=k,
+        selectivity=selectivity,
+        lists=lists,
+        candidates_per_hit=per_hit,
+        recall=mean,
+        recall_low=mean - 0.01,
+        worst="anti",
+    )
+    for k in (10, 100)
+    for selectivity, needed in ((0.9, 4), (0.09, 40), (0.009, 24))
+    for lists in (2, 4, 8, 16, 32, 64)
+    for per_hit in (8, 32)
+    for mean in [min(0.995 if per_hit == 32 else 0.96, 0.5 + 0.46 * lists / needed)]
+]
+PLAN = ScanPlan(nprobe=2, candidates=80, exact=False)
+
+
+def _widened(recall: float, k: int = 10, plan: ScanPlan = PLAN) -> ScanPlan:
+    return widen(plan, BANDS_MEASURED, recall=recall, k=k, lists=100, rows_per_list=50)
+
+
+@pytest.mark.parametrize(("recall", "k"), list(itertools.product(RECALLS, KS)))
+def test_every_band_keeps_the_promise_by_its_lower_bound_or_the_search_is_exact(recall: float, k: int) -> None:
+    plan = _widened(recall, k)
+
+    if plan.exact:
+        assert recall > 0.985
+        return
+    assert {point.selectivity for point in plan.bands} == {0.9, 0.09, 0.009}
+    assert all(point.recall_low >= recall for point in plan.bands)
+    assert all(plan.candidates >= point.candidates_per_hit * k for point in plan.bands)
+    depths = dict(plan.widening)
+    assert all(depths[point.selectivity] >= min(100, point.lists) for point in plan.bands)
+
+
+@pytest.mark.parametrize("recall", [0.5, 0.8, 0.9, 0.95, 0.98])
+def test_a_thinner_filter_never_probes_fewer_lists(recall: float) -> None:
+    widening = _widened(recall).widening
+
+    assert [band for band, _ in widening] == sorted(band for band, _ in widening)
+    assert [lists for _, lists in widening] == sorted((lists for _, lists in widening), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("selectivity", "band"), [(1.0, 0.9), (0.9, 0.9), (0.5, 0.09), (0.09, 0.09), (0.05, 0.009), (0.001, 0.0)]
+)
+def test_a_filter_between_two_bands_takes_the_thinner_and_below_all_every_list(selectivity: float, band: float) -> None:
+    widening = _widened(0.9).widening
+
+    found = band_for(widening, selectivity)
+
+    assert found is not None
+    assert found[0] == band
+    assert band or found[1] == 100
+
+
+def test_more_candidates_are_refined_only_where_fewer_do_not_keep_the_promise() -> None:
+    assert _widened(0.9).candidates == 80
+    assert _widened(0.97).candidates == 320
+
+
+def test_beyond_the_largest_calibrated_k_the_lists_under_a_filter_grow_too() -> None:
+    at_100, at_1000 = (dict(_widened(0.5, k).widening) for k in (100, 1000))
+
+    assert at_1000 == {band: min(100, lists if band == 0 else 10 * lists) for band, lists in at_100.items()}
+
+
+def test_without_bands_and_of_exact_plans_nothing_is_widened() -> None:
+    assert widen(PLAN, [], recall=0.9, k=10, lists=9, rows_per_list=1) is PLAN
+    assert _widened(0.9, plan=EXACT) is EXACT
+    assert band_for((), 0.5) is None
+
+
+@pytest.mark.parametrize("asked", [Queries.ITEMS, Queries.TEXT])
+def test_texts_are_promised_what_texts_find(asked: Queries) -> None:
+    texts = [replace(point, queries=Queries.TEXT, recall_low=point.recall_low - 0.2) for point in CURVE]
+
+    plan = choose([*CURVE, *texts], recall=0.6, k=10, rows_per_list=50, queries=asked)
+
+    assert plan.point is not None
+    assert plan.point.queries is asked
+    assert choose(CURVE, recall=0.6, k=10, rows_per_list=50, queries=Queries.TEXT).point in CURVE
+
+
+@pytest.mark.parametrize("lists", [1, 2, 3, 8, 9, 1000])
+def test_the_depths_that_are_tried_rise_to_all_lists_by_at_most_a_half(lists: int) -> None:
+    grid = depth_grid(lists)
+
+    assert grid == sorted(set(grid))
+    assert (grid[0], grid[-1]) == (1, lists)
+    assert all(after <= max(before + 1, 1.51 * before) for before, after in itertools.pairwise(grid[:-1]))

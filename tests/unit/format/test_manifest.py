@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import orjson
 import pytest
 
-from shardlake.core.calibration import CurvePoint
+from shardlake.core.calibration import BandPoint, CurvePoint, Queries
 from shardlake.errors import ErrorKind, FormatError
 from shardlake.format.manifest import (
     Manifest,
@@ -42,6 +43,27 @@ def test_a_manifest_comes_back_as_it_went_in() -> None:
     assert decode_manifest(encode_manifest(MANIFEST)) == MANIFEST
     assert MANIFEST.space("v") is SPACE
     assert MANIFEST.space("w") is None
+
+
+def test_what_was_measured_under_filters_and_with_texts_comes_back() -> None:
+    band = BandPoint(
+        k=10, selectivity=0.09, lists=6, candidates_per_hit=8, recall=0.97, recall_low=0.96, worst="anti",
+        queries=Queries.TEXT,
+    )  # fmt: skip
+    space = replace(SPACE, curve=(POINT, replace(POINT, queries=Queries.TEXT)), bands=(band,))
+    manifest = replace(MANIFEST, spaces=(space,))
+
+    found = decode_manifest(encode_manifest(manifest))
+
+    assert found == manifest
+    assert found.spaces[0].bands[0].queries is Queries.TEXT
+
+
+def test_a_manifest_of_the_first_release_was_measured_with_items_and_without_filters() -> None:
+    body = orjson.loads(encode_manifest(MANIFEST))
+    del body["spaces"][0]["bands"], body["spaces"][0]["curve"][0]["queries"]
+
+    assert decode_manifest(orjson.dumps(body)) == MANIFEST
 
 
 def test_a_manifest_can_be_read_by_people() -> None:

@@ -26,17 +26,30 @@ def test_the_same_rows_give_the_same_bytes(file: tuple[bytes, int]) -> None:
 
 def test_no_flipped_byte_of_a_shard_goes_unnoticed_where_it_is_read(file: tuple[bytes, int]) -> None:
     data, tail = file
-    expected = tiny_shard.everything(data, tail, more=[tiny_shard.ranking()])
+    expected = tiny_shard.everything(data, tail, more=[tiny_shard.ranking(), tiny_shard.matching()])
     silent = []
     for at in range(len(data)):
         damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
         try:
-            if tiny_shard.everything(damaged, tail, more=[tiny_shard.ranking()]) != expected:
+            if tiny_shard.everything(damaged, tail, more=[tiny_shard.ranking(), tiny_shard.matching()]) != expected:
                 silent.append(at)
         except FormatError:
             pass
 
     assert silent == []
+
+
+def test_a_list_without_its_centroid_is_a_format_error_where_no_table_has_it() -> None:
+    data, tail = tiny_shard.write(centroids_in_lists=False)
+
+    with pytest.raises(FormatError):
+        tiny_shard.everything(data, tail)
+
+
+def test_the_match_of_this_suite_finds_the_row_with_the_phrase(file: tuple[bytes, int]) -> None:
+    (found,) = tiny_shard.everything(*file, more=[tiny_shard.matching()])[-1]
+
+    assert found[0] == tiny_shard.item(2)["id"]
 
 
 def test_no_cut_of_a_shard_goes_unnoticed(file: tuple[bytes, int]) -> None:
@@ -95,4 +108,4 @@ def test_a_shard_with_a_lying_array_is_a_format_error_or_a_shard(liar: str) -> N
         for lie, lied in array_lies(truth[0]):
             yield lie, tiny_shard.write(lambda name, array, lied=lied: lied if name == liar else array)
 
-    assert what_breaks(lambda file: tiny_shard.everything(*file), files()) == []
+    assert what_breaks(lambda file: tiny_shard.everything(*file, more=[tiny_shard.matching()]), files()) == []

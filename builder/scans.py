@@ -1,0 +1,210 @@
+"""What searches of the written shards find of the truth: a few scans a query and filter, then every plan by ranks.
+
+A scan over the nearest lists returns rows in the order of their codes. A plan of fewer lists and candidates would have
+handed the first of those that lie in its lists to the refinement: which they are follows from the ranks of the lists
+and the places in that order, without scanning again. What a scan did not return counts as lost to all its plans, so
+what is measured is never too high; a scan serves plans down to a quarter of its lists, so that little is lost so.
+Hash buckets have no such order: each depth is searched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.held_out import PART_BITS, HeldOut
+from builder.truth import Bits, Pass, Truth, share_of
+from shardlake.contracts.shard import LeafStats
+from shardlake.core.calibration import CONFIDENCE
+from shardlake.engine.binary_space import NearestBuckets
+from shardlake.engine.nearest import Nearest
+from shardlake.engine.reading import Reader
+from shardlake.engine.spaces import NO_LIST
+from shardlake.query.rows import RowSet
+from shardlake.types import Float32Array, Int64Array
+
+MAX_CANDIDATES = 1_024  # of one plan; deeper refinement than this is exact search's business
+SCAN_SERVES = 4  # plans of more than a quarter of a scan's lists are told from it
+_LOST = np.iinfo(np.int32).max  # the place, in the truth, of a row that is not in it
+Places = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One way to search: lists (of those with passing rows) or buckets to probe, rows to refine for each of k hits."""
+
+    k: int
+    depth: int
+    per_hit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRows:
+    """One opened shard, all its lists loaded, and what the pass over all parts found of its rows.
+
+    Attributes:
+        first_list: the number over all shards of its first list.
+        labels: (rows,) int64.
+        bits: (rows,) uint32: which filters each row passes.
+        lists: (rows,) int32, over all shards; NO_LIST where a row has no vector.
+    """
+
+    nearest: Nearest
+    reader: Reader
+    first_list: int
+    labels: Int64Array
+    bits: Bits
+    lists: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, nearest: Nearest, reader: Reader, first_list: int, labels: Int64Array, everything: Pass) -> ShardRows:
+        """Returns a shard with what `everything` found of its rows."""
+        parts, rows = labels >> PART_BITS, labels & ((1 << PART_BITS) - 1)
+        bits, lists = np.zeros(len(rows), np.uint32), np.full(len(rows), NO_LIST, np.int32)
+        for number, (of_part, lists_of_part) in enumerate(zip(everything.bits, everything.lists, strict=True)):
+            here = parts == number
+            bits[here], lists[here] = of_part[rows[here]], lists_of_part[rows[here]]
+        nearest.space.lists.read_centroids(reader)
+        nearest.space.load(range(nearest.space.lists.space.lists), reader)
+        return cls(nearest=nearest, reader=reader, first_list=first_list, labels=labels, bits=bits, lists=lists)
+
+    def passing(self, bit: int | None) -> RowSet | None:
+        """Returns the rows that pass a filter."""
+        return None if bit is None else RowSet(self.bits & np.uint32(1 << bit) > 0)
+
+
+class Scans:
+    """What plans find under one filter, shard by shard, where lists are probed.
+
+    Args:
+        queries: about how many of the held-out ones are asked, evenly taken: an anti-correlated filter is turned
+            against the first few, which must have their share.
+        plans: that are measured.
+    """
+
+    def __init__(self, held_out: HeldOut, truth: Truth, queries: int, plans: Sequence[Plan]) -> None:
+        self.truth = truth
+        self.asked = np.arange(0, len(held_out.vectors), max(1, len(held_out.vectors) // queries))
+        self._held_out = held_out
+        self.plans = plans
+        self._deepest = max(plan.depth for plan in plans)
+        self._candidates = 1 + max(plan.k * plan.per_hit for plan in plans)  # one of them may be the query's own row
+        self._best = {plan: _Best(len(self.asked), plan.k) for plan in plans}
+
+    def add(self, shard: ShardRows) -> None:
+        """Searches one shard."""
+        passing = shard.passing(self.truth.bit)
+        if passing is not None and not passing.count:
+            return
+        for depth, served in self._scanned_depths():
+            shape = (len(self.asked), self._candidates)
+            scores = np.full(shape, -np.inf, np.float32)
+            ranks, places = np.full(shape, _LOST, np.int32), np.full(shape, _LOST, np.int32)
+            for at, query in enumerate(self.asked.tolist()):
+                rows = self._found(query, shard, passing, depth)
+                found = slice(len(rows))
+                ranks[at, found] = self._ranks(query, shard, rows)
+                scores[at, found] = shard.nearest.space.score_rows(self._held_out.vectors[query], rows)
+                places[at, found] = self._places(query, shard.labels[rows])
+                ranks[at, found][shard.labels[rows] == self._held_out.labels[query]] = _LOST
+            self._measure(scores, ranks, places, served)
+
+    def estimate(self, plan: Plan) -> tuple[float, float]:
+        """Returns the recall of a plan, or of the deepest measured where it is deeper: mean, and error at CONFIDENCE.
+
+        What lists lose is known of all queries; what codes and refinement lose of that is told by those asked, in
+        pairs, since it varies less.
+        """
+        at = replace(plan, depth=min(plan.depth, self._deepest))
+        found = (self._best[at].places < plan.k).sum(axis=1)
+        recall = share_of(found, self.truth.labels[self.asked, : plan.k])
+        if len(self.asked) == len(self._held_out.vectors):
+            return float(recall.mean()), _error(recall)
+        of_lists = self.truth.list_recall(plan.k, plan.depth)
+        lost = self.truth.list_recall(at.k, at.depth)[self.asked] - recall
+        return float(of_lists.mean() - lost.mean()), math.hypot(_error(of_lists), _error(lost))
+
+    def _scanned_depths(self) -> Iterator[tuple[int, set[int]]]:
+        """Yields depths to scan, and which depths of plans each tells."""
+        depth = self._deepest
+        while depth:
+            served = {plan.depth for plan in self.plans if depth // SCAN_SERVES < plan.depth <= depth}
+            if served:
+                yield depth, served
+            depth //= SCAN_SERVES
+
+    def _found(self, query: int, shard: ShardRows, passing: RowSet | None, depth: int) -> Int64Array:
+        """Returns the rows that a scan of `depth` lists hands on, nearest first by code."""
+        space, vector = shard.nearest.space, self._held_out.vectors[query]
+        here = slice(shard.first_list, shard.first_list + space.lists.space.lists)
+        local = np.flatnonzero((self.truth.list_ranks[query, here] < depth) & self.truth.has_rows[here])
+        if not len(local):
+            return np.empty(0, np.int64)
+        return space.scan(vector, space.lists.probe(vector, local), self._candidates, passing, shard.reader)
+
+    def _ranks(self, query: int, shard: ShardRows, rows: Int64Array) -> Places:
+        """Returns the depth, counted from 0, at which a search meets each row."""
+        ranks: Places = self.truth.list_ranks[query, shard.lists[rows]].astype(np.int32)
+        return ranks
+
+    def _places(self, query: int, labels: Int64Array) -> Int64Array:
+        """Returns the place of each label among the nearest, _LOST where it is none of them."""
+        truth = self.truth.labels[query]
+        order = np.argsort(truth)
+        at = np.minimum(np.searchsorted(truth[order], labels), len(truth) - 1)
+        return np.where(truth[order][at] == labels, order[at], _LOST)
+
+    def _measure(self, scores: Float32Array, ranks: Places, places: Places, depths: Collection[int]) -> None:
+        for depth in depths:
+            is_scanned = ranks < depth
+            nth = np.cumsum(is_scanned, axis=1)
+            for plan in self.plans:
+                if plan.depth == depth:
+                    is_refined = is_scanned & (nth <= plan.k * plan.per_hit)
+                    self._best[plan].add(np.where(is_refined, scores, -np.inf), places)
+
+
+class BucketScans(Scans):
+    """What plans find where hash buckets are opened: of each depth what was asked at it."""
+
+    def estimate(self, plan: Plan) -> tuple[float, float]:
+        """Returns the recall of a plan, as `Scans.estimate`."""
+        found = (self._best[plan].places < plan.k).sum(axis=1)
+        recall = share_of(found, self.truth.labels[self.asked, : plan.k])
+        return float(recall.mean()), _error(recall)
+
+    def _scanned_depths(self) -> Iterator[tuple[int, set[int]]]:
+        for depth in sorted({plan.depth for plan in self.plans}):
+            yield depth, {depth}
+
+    def _found(self, query: int, shard: ShardRows, passing: RowSet | None, depth: int) -> Int64Array:
+        assert isinstance(shard.nearest, NearestBuckets)
+        vector, most = self._held_out.vectors[query], self._candidates
+        return shard.nearest.buckets.candidates(vector, depth, (0, most), passing, shard.reader, LeafStats())
+
+    def _ranks(self, query: int, shard: ShardRows, rows: Int64Array) -> Places:
+        return np.zeros(len(rows), np.int32)
+
+
+class _Best:
+    """The k best of each query over shards, as the places that they have in the truth."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self.places = np.full((queries, k), _LOST, np.int32)
+        self._scores = np.full((queries, k), -np.inf, np.float32)
+
+    def add(self, scores: Float32Array, places: Places) -> None:
+        k = self.places.shape[1]
+        all_scores = np.hstack([self._scores, scores])
+        all_places = np.hstack([self.places, np.where(np.isneginf(scores), _LOST, places)])
+        best = np.argpartition(-all_scores, k - 1, axis=1)[:, :k]
+        self._scores = np.take_along_axis(all_scores, best, axis=1)
+        self.places = np.take_along_axis(all_places, best, axis=1)
+
+
+def _error(values: Float32Array) -> float:
+    return CONFIDENCE * float(values.std()) / math.sqrt(max(len(values), 1))

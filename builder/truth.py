@@ -1,0 +1,299 @@
+"""The truth that plans are measured against: the nearest rows of each query, over all rows and under made-up filters.
+
+One pass over the parts answers for all filters: a block's scores are computed once, and each filter looks at its rows.
+Filters stand for what users' filters do to a search: thin it out evenly (independent), cut out a region of near lists
+(correlated: a category that fills some lists), both halves (mixed), or leave only what lies far from many who ask
+(anti). An anti-correlated filter is turned against one in sixteen of the queries themselves: for these its edge is a
+sphere around the query, on which all its neighbours lie, nearly equally far, and no rounding of vectors is fine enough.
+Cost: a product of queries and rows, and a comparison for each that passes a filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.held_out import Block, HeldOut, Sampled
+from builder.train import TrainedSpace
+from shardlake.core.calibration import BANDS
+from shardlake.core.vectors import coarse_scores
+from shardlake.engine.nearest import FEW_ROWS
+from shardlake.engine.spaces import NO_LIST
+from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
+
+MIN_BAND_ROWS = FEW_ROWS  # passing rows, below which a band is not measured: so few are scored one by one
+BLOCK_ROWS = 32_768  # scored at a time: 32 MB for 256 queries
+FAR_FROM = 64  # points that an anti-correlated filter's rows lie far from: as many as make a crowd of askers
+TURNED_AGAINST = 16  # of them are queries that are measured, the rest are rows
+
+Bits = npt.NDArray[np.uint32]
+
+
+class Kind(StrEnum):
+    """What a filter has to do with the vectors."""
+
+    NONE = "none"
+    INDEPENDENT = "independent"
+    CORRELATED = "correlated"
+    MIXED = "mixed"
+    ANTI = "anti"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeFilter:
+    """A filter that the build makes up.
+
+    Attributes:
+        lists: (lists,) bool, whose rows pass whole.
+        share: of all rows, drawn evenly, that pass beside them.
+        farther: rows pass whose best score among the FAR_FROM points is at most this.
+    """
+
+    kind: Kind
+    selectivity: float
+    lists: BoolArray
+    share: float
+    farther: float
+
+    def passing(self, block: Block, drawn: npt.NDArray[np.float64], nearness: Float32Array) -> BoolArray:
+        """Returns which rows of a block pass."""
+        rows: BoolArray = (drawn < self.share) | (nearness <= self.farther) | self.lists[block.lists]
+        return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeFilters:
+    """All filters of one space and kind of queries.
+
+    Attributes:
+        filters: of which the first passes everything.
+        points: (n, d) float32, that the anti-correlated ones keep away from.
+    """
+
+    filters: list[MadeFilter]
+    points: Float32Array
+
+
+@dataclass(slots=True, kw_only=True)
+class Truth:
+    """What is nearest under one filter.
+
+    Attributes:
+        bit: of the filter in `Pass.bits`; None where every row passes.
+        labels: (n, k) int64, nearest first, -1 behind the last.
+        ranks: (n, k) int64: how many lists with passing rows are nearer to the query than the row's own.
+        list_ranks: (n, lists) int64: the same of each list.
+        has_rows: (lists,) bool: in which something passes.
+        rows: that pass.
+    """
+
+    filter: MadeFilter
+    bit: int | None
+    labels: Int64Array
+    ranks: Int64Array
+    list_ranks: Int64Array
+    has_rows: BoolArray
+    rows: int
+
+    def list_recall(self, k: int, lists: int) -> Float32Array:
+        """Returns (n,) float32: the share of the k nearest that lie in the first `lists` lists with passing rows."""
+        is_there = (self.labels[:, :k] >= 0) & (self.ranks[:, :k] < lists)
+        return share_of(is_there.sum(axis=1), self.labels[:, :k])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What one pass over all parts found.
+
+    Attributes:
+        truths: without a filter first.
+        bits: of each part, (rows of the part,) uint32: which filters each row passes.
+        lists: of each part, (rows of the part,) int32: the list of each row.
+    """
+
+    truths: list[Truth]
+    bits: list[Bits]
+    lists: list[npt.NDArray[np.int32]]
+
+
+def share_of(found: Int64Array, truth: Int64Array) -> Float32Array:
+    """Returns found / how many labels a row of `truth` has; 1 where there are none to find."""
+    wanted = (truth >= 0).sum(axis=1)
+    share: Float32Array = np.ones(len(found), np.float32)
+    np.divide(found, wanted, out=share, where=wanted > 0, casting="unsafe")
+    return share
+
+
+def make_filters(sampled: Sampled, queries: HeldOut, space: TrainedSpace, rng: np.random.Generator) -> MadeFilters:
+    """Returns filters of every kind and band that the space has rows for."""
+    centroids, metric = space.centroids, space.spec.metric
+    lists, rows = len(centroids), int(sampled.list_rows.sum())
+    asked = queries.vectors[:TURNED_AGAINST]
+    points = np.concatenate([asked, sampled.rows[: FAR_FROM - len(asked)]])
+    nearness = np.sort(scores_of(sampled.rows, points, metric).max(axis=1))
+    none = np.zeros(lists, bool)
+    made = [MadeFilter(kind=Kind.NONE, selectivity=1.0, lists=none, share=1.0, farther=-np.inf)]
+    for band in BANDS:
+        if band * rows < MIN_BAND_ROWS:
+            continue
+        farther = float(nearness[max(0, round(band * len(nearness)) - 1)])
+        whole, half = (_region(sampled.list_rows, centroids, metric, share, rng) for share in (band, band / 2))
+        for kind, inside, share, limit in (
+            (Kind.INDEPENDENT, none, band, -np.inf),
+            (Kind.CORRELATED, whole, 0.0, -np.inf),
+            (Kind.MIXED, half, band / 2 / (1 - band / 2), -np.inf),  # of the other rows, so that both halves add up
+            (Kind.ANTI, none, 0.0, farther),
+        ):
+            made.append(MadeFilter(kind=kind, selectivity=band, lists=inside, share=share, farther=limit))
+    return MadeFilters(filters=made, points=points)
+
+
+def _region(
+    list_rows: Int64Array, centroids: Float32Array, metric: Metric, share: float, rng: np.random.Generator
+) -> BoolArray:
+    """Returns lists around one of them that hold about `share` of all rows."""
+    around = coarse_scores(centroids[rng.integers(len(centroids))], centroids, metric)
+    ranked = np.argsort(-around, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(list_rows[ranked]), share * list_rows.sum())) + 1
+    inside = np.zeros(len(centroids), bool)
+    inside[ranked[:enough]] = True
+    return inside
+
+
+def find(
+    parts: Iterable[Block],
+    part_rows: Sequence[int],
+    queries: HeldOut,
+    made: MadeFilters,
+    space: TrainedSpace,
+    *,
+    k: int,
+    rng: np.random.Generator,
+) -> Pass:
+    """Finds the k nearest of each query under each filter, its own row left out.
+
+    Args:
+        parts: all rows of the space.
+        part_rows: rows of each part, those without a vector included.
+        k: of the truth.
+        rng: draws the rows of independent filters.
+    """
+    found = _Pass(part_rows, queries, made, space, k)
+    for part in parts:
+        found.lists[part.number][part.rows] = part.lists
+        for block in _cut(part):
+            found.add(block, rng.random(len(block.rows)))
+    return found.done()
+
+
+class _Pass:
+    """What one pass has found so far."""
+
+    def __init__(
+        self, part_rows: Sequence[int], queries: HeldOut, made: MadeFilters, space: TrainedSpace, k: int
+    ) -> None:
+        self.bits = [np.zeros(rows, np.uint32) for rows in part_rows]
+        self.lists = [np.full(rows, NO_LIST, np.int32) for rows in part_rows]
+        self._queries, self._made, self._space = queries, made, space
+        self._nearest = [_Nearest(len(queries.vectors), k) for _ in made.filters]
+        self._list_rows = np.zeros((len(made.filters), len(space.centroids)), np.int64)
+
+    def add(self, block: Block, drawn: npt.NDArray[np.float64]) -> None:
+        """Looks at rows that have drawn these numbers in [0, 1)."""
+        metric = self._space.spec.metric
+        scores = scores_of(block.vectors, self._queries.vectors, metric)
+        _leave_out(scores, block.labels, self._queries.labels)
+        nearness = scores_of(block.vectors, self._made.points, metric).max(axis=1)
+        for number, made in enumerate(self._made.filters):
+            passing = np.flatnonzero(made.passing(block, drawn, nearness))
+            self.bits[block.number][block.rows[passing]] |= np.uint32(1 << number)
+            lists = block.lists[passing]
+            self._list_rows[number] += np.bincount(lists, minlength=self._list_rows.shape[1])
+            self._nearest[number].add(scores if number == 0 else scores[passing], block.labels[passing], lists)
+
+    def done(self) -> Pass:
+        """Returns what all blocks have shown."""
+        vectors, centroids = self._queries.vectors, self._space.centroids
+        coarse = np.stack([coarse_scores(query, centroids, self._space.spec.metric) for query in vectors])
+        ranked = np.argsort(-coarse, axis=1, kind="stable")
+        truths = [
+            _truth(made, number or None, self._nearest[number], self._list_rows[number], ranked)
+            for number, made in enumerate(self._made.filters)
+        ]
+        return Pass(truths=truths, bits=self.bits, lists=self.lists)
+
+
+def _truth(made: MadeFilter, bit: int | None, nearest: _Nearest, list_rows: Int64Array, ranked: Int64Array) -> Truth:
+    has_rows = list_rows > 0
+    places = np.cumsum(has_rows[ranked], axis=1) - 1
+    list_ranks = np.empty_like(ranked)
+    np.put_along_axis(list_ranks, ranked, places, axis=1)
+    return Truth(
+        filter=made,
+        bit=bit,
+        labels=nearest.labels,
+        ranks=np.take_along_axis(list_ranks, nearest.lists, axis=1),
+        list_ranks=list_ranks,
+        has_rows=has_rows,
+        rows=int(list_rows.sum()),
+    )
+
+
+def scores_of(vectors: Float32Array, queries: Float32Array, metric: Metric) -> Float32Array:
+    """Returns (rows, queries) float32, higher is nearer for each query: inner products, for l2 of one order with it."""
+    products: Float32Array = vectors @ queries.T
+    if metric is Metric.L2:
+        products -= np.einsum("ij,ij->i", vectors, vectors)[:, None] / 2
+    return products
+
+
+def _cut(part: Block) -> Iterable[Block]:
+    for start in range(0, len(part.rows), BLOCK_ROWS):
+        cut = slice(start, start + BLOCK_ROWS)
+        yield Block(number=part.number, rows=part.rows[cut], vectors=part.vectors[cut], lists=part.lists[cut])
+
+
+def _leave_out(scores: Float32Array, labels: Int64Array, own: Int64Array) -> None:
+    """Makes each query's own row the farthest. `labels` ascend."""
+    places = np.minimum(np.searchsorted(labels, own), len(labels) - 1)
+    queries = np.flatnonzero(labels[places] == own)
+    scores[places[queries], queries] = -np.inf
+
+
+class _Nearest:
+    """The k best of each query over blocks: labels, and the lists they are in."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self.labels = np.full((queries, k), -1, np.int64)
+        self.lists = np.zeros((queries, k), np.int64)
+        self._scores = np.full((queries, k), -np.inf, np.float32)
+
+    def add(self, scores: Float32Array, labels: Int64Array, lists: Int64Array) -> None:
+        """Takes (m, n) scores of rows with these labels and lists."""
+        n, k = self.labels.shape
+        rows, queries = self._contenders(scores)
+        if not len(rows):
+            return
+        all_queries = np.concatenate([np.repeat(np.arange(n), k), queries])
+        all_scores = np.concatenate([self._scores.ravel(), scores[rows, queries]])
+        order = np.lexsort((-all_scores, all_queries))
+        first = np.searchsorted(all_queries[order], np.arange(n))
+        best = order[first[:, None] + np.arange(k)]
+        self._scores = all_scores[best]
+        self.lists = np.concatenate([self.lists.ravel(), lists[rows]])[best]
+        found = np.concatenate([self.labels.ravel(), labels[rows]])[best]
+        self.labels = np.where(np.isneginf(self._scores), -1, found)
+
+    def _contenders(self, scores: Float32Array) -> tuple[Int64Array, Int64Array]:
+        """Returns positions (row, query) of all scores that may be among the k best."""
+        n, k = self.labels.shape
+        is_first = np.isneginf(self._scores[:, -1]).any()
+        if is_first and len(scores) > k:  # the k best of the block, not all that beat nothing
+            queries = np.repeat(np.arange(n), k)
+            return np.argpartition(-scores.T, k - 1, axis=1)[:, :k].ravel(), queries
+        rows, better = np.nonzero(scores > self._scores[:, -1])
+        return rows, better
