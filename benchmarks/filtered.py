@@ -24,7 +24,7 @@ from benchmarks.truth import truth
 from shardlake.format.manifest import ManifestSpace, decode_manifest
 
 K = 10
-SLOW = {"exact": 50, "Qdrant local": 10}  # queries that those are asked, at the most
+SLOW = {"exact": 50, "Qdrant local": 5}  # queries that those are asked, at the most
 WITHIN = 5e-4  # of our recall counts as equal
 CELLS = [None, *(mask_name(kind, s) for s in SELECTIVITIES for kind in KINDS)]
 

@@ -15,6 +15,7 @@ from benchmarks.corpus import KINDS, SELECTIVITIES, mask_name
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SIZES = (1_000_000, 200_000)  # the larger where there are both
+TICKS = (100, 10, 1, 0.1, 0.01)
 STYLE = {
     "shardlake": ("#0b6e99", "o"),
     "shardlake, filter new": ("#7fb7cf", "s"),
@@ -84,6 +85,7 @@ def _three(  # private: two callers
                 colour, marker = STYLE[system]
                 axis.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=4, label=system)
         axis.set_xscale("log")
+        axis.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axis.set_title(kind)
         axis.set_xlabel("rows that pass, %")
         axis.invert_xaxis()

@@ -120,33 +120,34 @@ class _Handler(BaseHTTPRequestHandler):
         self._pass_on()
 
     def _pass_on(self) -> None:
-        size = 0
+        # Counted before it is passed on: whoever has an answer finds it in the counts, and reads on in another round.
         self.server.counts.begin()
+        size = 0
         try:
             time.sleep(self.server.latency_s)
-            size = self._exchange()
+            answer, data = self._asked()
+            size = len(data)
         finally:
             self.server.counts.end(size)
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in _HOP | {"content-length", "date", "server"}:
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        self.wfile.write(data)
 
     do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on  # noqa: N815  # as above
 
-    def _exchange(self) -> int:
+    def _asked(self) -> tuple[http.client.HTTPResponse, bytes]:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
         if self._upstream is None:
             self._upstream = http.client.HTTPConnection(self.server.host, self.server.port, timeout=60)
         self._upstream.request(self.command, self.path, body or None, headers)
         answer = self._upstream.getresponse()
-        data = answer.read()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in _HOP | {"content-length", "date", "server"}:
-                self.send_header(name, value)
-        size = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
-        self.send_header("Content-Length", size or "0")
-        self.end_headers()
-        self.wfile.write(data)
-        return len(data)
+        return answer, answer.read()
 
     def log_message(self, format: str, *args: object) -> None:  # http.server names it so
         """Says nothing."""

@@ -48,7 +48,7 @@ def race(
     # All are made ready before any is timed: making ready may search, and must not leave a query's data in the caches.
     runs = {s.name: [s.ready(query, mask) for query in queries[: bounds[s.name]]] for s in systems}
     for system in systems:
-        for run in runs[system.name][:warm_up]:
+        for run in runs[system.name][: 1 if system.name in (only or {}) else warm_up]:
             run()
     for start in range(0, len(queries), BLOCK):
         for system in systems:

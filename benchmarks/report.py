@@ -17,7 +17,7 @@ from benchmarks import machine, metrics
 from benchmarks.corpus import KINDS, SELECTIVITIES, mask_name
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-SIZES = (200_000, 1_000_000)
+SIZES = (20_000, 200_000, 1_000_000)
 SECTION = re.compile(r"(<!-- results: ([a-z0-9]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 NOT_YET = "Not measured yet.\n"
 

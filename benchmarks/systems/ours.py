@@ -22,6 +22,7 @@ from functions.shard_search.service import ShardSearch
 from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafStats, ShardRef
 from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
+from shardlake.engine.attributes import ShardAttributes
 from shardlake.errors import ShardlakeError
 from shardlake.observability import Observer
 from shardlake.settings import Settings
@@ -112,8 +113,7 @@ class Service:
         Reaches into the opened shards: no user can ask for this, and no caller of the service needs it.
         """
         for shard in self.leaf._cache._shards.values():
-            for held in ("_columns", "_passing_cache"):
-                getattr(shard, held, {}).clear()
+            shard.attributes = ShardAttributes(shard.header)
 
     def _answer(self, payload: bytes) -> bytes:
         request = decode_request(orjson.loads(payload))

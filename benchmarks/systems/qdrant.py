@@ -14,7 +14,7 @@ from benchmarks.corpus import Corpus, Vectors
 
 K = 10
 NAME = "bench"
-MAX_ROWS = 50_000
+MAX_ROWS = 20_000
 _BATCH_ROWS = 5_000
 
 
