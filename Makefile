@@ -2,11 +2,13 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo minilm test check lint fmt type arch infra pytest up down status layers localstack localstack-down deploy \
-	bench docs constraints clean
+	bench bench-setup docs constraints clean
 
 BASE := $(shell tools/find_python.sh 11)
 BASE_313 := $(shell tools/find_python.sh 13)
 PY := .venv/bin/python
+BENCH := .venv-bench/bin/python
+ROWS ?= 200000 1000000
 MODELS := .cache/models
 SOURCES := src functions builder layers infra tests benchmarks docs examples training
 TYPED := src/shardlake functions builder layers infra
@@ -56,11 +58,14 @@ infra: setup  ## cfn-lint
 pytest: setup  ## all tests, slowest named
 	$(PY) -m pytest --durations=20 $(ARGS)
 
-bench: setup  ## the benchmarks, one after the other; none asserts on time
-	$(PY) -m benchmarks.leaf
-	$(PY) -m benchmarks.ingest
-	$(PY) -m benchmarks.local_cloud
-	$(PY) -m benchmarks.demo
+bench-setup: .venv-bench  ## .venv-bench with the peers that benchmarks compare with
+
+bench: bench-setup  ## the benchmarks, one after the other, some hours; none asserts on time (ROWS="200000 1000000")
+	$(BENCH) -m benchmarks.filtered --rows 20000
+	for rows in $(ROWS); do \
+		for name in leaf filtered curves cold memory build squash; do $(BENCH) -m benchmarks.$$name --rows $$rows || exit 1; done; \
+	done
+	for name in growth bm25 ingest local_cloud demo report; do $(BENCH) -m benchmarks.$$name || exit 1; done
 
 docs: setup  ## writes the generated pages and the README's figures again
 	$(PY) -m docs.generate
@@ -85,7 +90,7 @@ localstack-down:  ## stops it
 ##@ Set it up
 setup: .venv-dev  ## .venv with everything for development, torch included
 
-.PHONY: .venv-demo .venv-dev .venv-localstack
+.PHONY: .venv-demo .venv-dev .venv-localstack .venv-bench
 .venv-demo: python
 	@tools/setup.sh .venv demo $(BASE) -- -e '.[local]'
 
@@ -95,6 +100,9 @@ setup: .venv-dev  ## .venv with everything for development, torch included
 .venv-localstack:
 	@if [ -n "$(BASE_313)" ]; then tools/setup.sh .venv-localstack localstack $(BASE_313) -- 'localstack-core[runtime]==4.14.0'; \
 	else echo "No Python 3.13 or later here: the contract tests against real LocalStack will be skipped"; fi
+
+.venv-bench: python
+	@tools/setup.sh .venv-bench bench $(BASE) -- -e '.[local,bench]'
 
 .PHONY: python
 python:
@@ -109,4 +117,4 @@ constraints: setup  ## writes constraints.txt from .venv (no addresses, only nam
 	@mv constraints.draft constraints.txt
 
 clean:  ## removes environments, caches and builds; keeps .shardlake
-	rm -rf .venv .venv-localstack .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-localstack .venv-bench .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,8 +1,8 @@
-"""The shard-search service in process, against bare faiss with the same codes: single queries, one thread.
+"""The shard-search service in process, against bare faiss with the same codes: single queries and batches, one thread.
 
 Both search one shard of the same rows with the same centroids, codewords, lists probed and rows refined; faiss refines
-with its own 8-bit scalar quantizer (`IndexRefine`), we with ours. Arms take turns in short blocks, so that the
-machine's moods hit both.
+with its own 8-bit scalar quantizer (`IndexRefine`), we with ours, and answer with the items' attributes. Arms take
+turns in short blocks, so that the machine's moods hit both.
 
     python -m benchmarks.leaf --rows 200000
 """
@@ -11,133 +11,100 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import faiss
 import numpy as np
+import orjson
 
-from benchmarks import corpus, machine
-from benchmarks.memory_build import SPACE, Built, build
-from functions.shard_search.cache import ShardCache
-from functions.shard_search.service import ShardSearch
-from shardlake.contracts.shard import LeafRequest, LeafSearch, ShardRef, VectorSource
-from shardlake.core import exact
-from shardlake.core.calibration import choose
-from shardlake.engine.shard import open_shard
-from shardlake.format.manifest import decode_manifest
-from shardlake.types import Metric
+from benchmarks import machine, metrics, prepared
+from benchmarks.corpus import Vectors, corpus
+from benchmarks.systems import base
+from benchmarks.truth import truth
 
 K = 10
-BLOCK = 50  # queries of one arm before the other's turn: long enough that neither runs in the other's cold caches
-_kept: list[faiss.Index] = []  # parts of composed indexes, to which faiss keeps bare pointers
+BATCH = 64
+TURN = 50  # queries of one arm before the other's turn: long enough that neither runs in the other's cold caches
 
 
 def main() -> None:
-    """Runs the comparison and prints the ratio."""
+    """Runs the comparison and prints the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    faiss.omp_set_num_threads(1)
-    base = corpus.vectors(args.rows, seed=5)
-    queries = corpus.vectors(args.queries, seed=5, draw=2)
-    built = build(base)
-    manifest = decode_manifest(built.store.get(built.pointer.manifest_key, max_bytes=1 << 26))
-    space = manifest.spaces[0]
-    plan = choose(space.curve, recall=0.95, k=K, rows_per_list=space.rows_per_list)
-    nprobe, candidates = plan.nprobe, max(plan.candidates, 64)
-    service, request = _service(built), _requests(built, queries, nprobe, candidates)
-    bare = _bare(built, base, nprobe, candidates)
-    ours_ms, bare_ms, ours_ids, bare_ids = _race(service, request, bare, queries, args.rounds)
-    truth, _ = exact.nearest(queries, [(np.arange(len(base)), base)], K, Metric.COSINE)
-    figures = {
-        "rows": args.rows,
-        "lists": space.lists,
-        "nprobe": nprobe,
-        "candidates": candidates,
-        "ours_ms_p50": float(np.median(ours_ms)),
-        "bare_ms_p50": float(np.median(bare_ms)),
-        "ratio": float(np.median(ours_ms) / np.median(bare_ms)),
-        "ours_recall": float(exact.recall(ours_ids, truth).mean()),
-        "bare_recall": float(exact.recall(bare_ids, truth).mean()),
-    }
+    base.single_threaded()
+    made = corpus(args.rows)
+    queries = made.queries[: args.queries]
+    wanted = truth(made, None)
+    arms = Arms(made.base, prepared.built(made), queries)
+    ones = [range(i, i + 1) for i in range(len(queries))]
+    batches = [range(i, i + BATCH) for i in range(0, len(queries) - BATCH + 1, BATCH)]
+    figures: dict[str, Any] = {"rows": args.rows, "nprobe": arms.nprobe, "candidates": arms.candidates}
+    raw: dict[str, Any] = {}
+    for suffix, parts, turn in (("", ones, TURN), ("_batch", batches, 4)):
+        ms, found = _race([arms.ours(parts), arms.bare(parts)], args.rounds, turn)
+        middle = [float(np.median(part)) for part in ms]
+        figures |= {f"ours{suffix}_ms_p50": middle[0], f"bare{suffix}_ms_p50": middle[1]}
+        figures[f"ratio{suffix}"] = middle[0] / middle[1]
+        for arm, ids in zip(("ours", "bare"), found, strict=True):
+            figures[f"{arm}{suffix}_recall"] = metrics.recall(ids, wanted[: len(ids)])
+        raw |= {f"ours{suffix}_ms": ms[0].tolist(), f"bare{suffix}_ms": ms[1].tolist()}
     for name, value in figures.items():
-        print(f"{name:14} {value:.4g}" if isinstance(value, float) else f"{name:14} {value}")
-    raw = {"ours_ms": ours_ms.tolist(), "bare_ms": bare_ms.tolist()}
+        print(f"{name:20} {value:.4g}" if isinstance(value, float) else f"{name:20} {value}")
     path = machine.save(f"leaf-{args.rows}", f"python -m benchmarks.leaf --rows {args.rows}", {**figures, **raw})
-    print(f"raw results    {path.name}")
+    print(f"raw results          {path.name}")
 
 
-def _service(built: Built) -> ShardSearch:
-    return ShardSearch(ShardCache(built.store, max_bytes=1 << 34), clock=time.monotonic)
+class Arms:
+    """Both systems, and what either is asked."""
 
+    def __init__(self, vectors: Vectors, built: Any, queries: Vectors) -> None:  # noqa: ANN401  # memory_build.Built
+        import faiss
 
-def _requests(built: Built, queries: corpus.Vectors, nprobe: int, candidates: int) -> list[LeafRequest]:
-    (row,) = built.shards
-    ref = ShardRef(shard_id=0, key=row.key, bytes=row.bytes, tail_offset=row.footer_offset)
-    return [
-        LeafRequest(
-            shard=ref,
-            searches=(
-                LeafSearch(
-                    vectors=(VectorSource(space=SPACE, query=query, nprobe=nprobe, candidates=candidates),), k=K
-                ),
-            ),
-            timeout_ms=10_000,
-        )
-        for query in queries
-    ]
+        from benchmarks.systems.bare_faiss import composed
+        from benchmarks.systems.ours import Service, body, plan_of
 
+        faiss.omp_set_num_threads(1)
+        self._queries = queries
+        self._service = Service(built)
+        self._bodies = [orjson.dumps(body(query, None, include=["attributes", "scores"])) for query in queries]
+        self.nprobe, self.candidates = plan_of(self._service.leaf_request(self._bodies[0]))
+        self._index = composed(built, vectors)
+        lists = faiss.SearchParametersIVF(nprobe=self.nprobe)
+        self._plan = faiss.IndexRefineSearchParameters(k_factor=self.candidates / K, base_index_params=lists)
 
-def _bare(built: Built, base: corpus.Vectors, nprobe: int, candidates: int) -> faiss.IndexRefine:
-    """Returns faiss's own index with the shard's centroids and codewords, and faiss's own 8-bit refinement."""
-    (row,) = built.shards
-    data = built.store.objects[row.key]
-    arrays = open_shard(data[row.footer_offset :], row.bytes, lambda spans, deadline: []).header.arrays
-    lists, dimension = arrays[f"centroids/{SPACE}"].shape
-    metric = faiss.METRIC_INNER_PRODUCT
-    quantizer = faiss.IndexFlatIP(dimension)
-    quantizer.add(arrays[f"centroids/{SPACE}"])
-    index = faiss.IndexIVFPQFastScan(quantizer, dimension, lists, dimension // 2, 4, metric)
-    index.by_residual = True
-    faiss.copy_array_to_vector(arrays[f"codewords/{SPACE}"].reshape(-1), index.pq.centroids)
-    index.is_trained = True
-    index.nprobe = nprobe
-    refine = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_8bit, metric)
-    refine.train(base)
-    both = faiss.IndexRefine(index, refine)
-    both.k_factor = candidates / K
-    both.add(base)
-    _kept.extend([quantizer, index, refine])
-    return both
+    def ours(self, parts: Sequence[range]) -> list[Callable[[], list[list[int]]]]:
+        """Returns a search for each part of the queries."""
+        from benchmarks.systems.ours import ids_of
+
+        requests = [self._service.leaf_request(*self._bodies[part.start : part.stop]) for part in parts]
+        return [lambda request=request: ids_of(self._service.leaf.search(request)) for request in requests]  # type: ignore[misc]
+
+    def bare(self, parts: Sequence[range]) -> list[Callable[[], list[list[int]]]]:
+        """Returns a search for each part of the queries."""
+        blocks = [np.ascontiguousarray(self._queries[part.start : part.stop]) for part in parts]
+        return [lambda block=block: self._index.search(block, K, params=self._plan)[1].tolist() for block in blocks]  # type: ignore[misc]
 
 
 def _race(
-    service: ShardSearch,
-    requests: Sequence[LeafRequest],
-    bare: faiss.IndexRefine,
-    queries: corpus.Vectors,
-    rounds: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns (rounds, queries) milliseconds of both arms and (queries, K) row numbers of both."""
-    n = len(queries)
-    ours_ms, bare_ms = np.empty((rounds, n)), np.empty((rounds, n))
-    ours_ids, bare_ids = np.empty((n, K), np.int64), np.empty((n, K), np.int64)
-    for turn in range(-1, rounds):  # the first round warms caches and is written over
-        for start in range(0, n, BLOCK):
-            block = range(start, min(start + BLOCK, n))
-            for i in block:
-                began = time.perf_counter()
-                reply = service.search(requests[i])
-                ours_ms[turn, i] = (time.perf_counter() - began) * 1e3
-                ours_ids[i] = [int(hit.id) for hit in reply.answers[0].hits]
-            for i in block:
-                began = time.perf_counter()
-                _, found = bare.search(queries[i : i + 1], K)
-                bare_ms[turn, i] = (time.perf_counter() - began) * 1e3
-                bare_ids[i] = found[0]
-    return ours_ms, bare_ms, ours_ids, bare_ids
+    arms: Sequence[list[Callable[[], list[list[int]]]]], rounds: int, turn: int
+) -> tuple[list[np.ndarray], list[list[list[int]]]]:
+    """Returns (rounds, searches) milliseconds of each arm, and the rows that each query found."""
+    searches = len(arms[0])
+    ms = [np.empty((rounds, searches)) for _ in arms]
+    found: list[list[list[int]]] = [[] for _ in arms]
+    for number in range(-1, rounds):  # the first round warms caches and is written over
+        for start in range(0, searches, turn):
+            for arm, runs in enumerate(arms):
+                for i in range(start, min(start + turn, searches)):
+                    began = time.perf_counter()
+                    ids = runs[i]()
+                    ms[arm][number, i] = (time.perf_counter() - began) * 1e3
+                    if number < 0:
+                        found[arm].extend(ids)
+    return ms, found
 
 
 if __name__ == "__main__":

@@ -86,9 +86,8 @@ def _gather(
         numbers = np.flatnonzero(live)
         new_row = np.full(segment.rows, -1, np.int64)
         new_row[numbers] = first + np.arange(len(numbers))
-        cuts = segment.payload_offsets.tolist()
         items.ids.extend(segment.ids[i].encode() for i in numbers.tolist())
-        items.payloads.extend(bytes(segment.payload[cuts[i] : cuts[i + 1]]) for i in numbers.tolist())
+        items.payloads.extend(segment.payloads(numbers))
         for name, space in trained.items():
             part = segment.spaces[name]
             keep = live[part.rows]

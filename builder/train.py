@@ -131,16 +131,18 @@ def _train_space(context: BuildContext, found: Survey, spec: SpaceSpec, shards: 
     lists = training.list_count(rows) if index is not IndexType.FLAT or (owns_lists and shards > 1) else 1
     lists = min(max(lists, shards if owns_lists else 1), len(sample))
     centroids = training.train_centroids(sample, lists, spec.metric, context.seed) if lists else sample[:0]
+    of_sample = training.assign(sample, centroids, spec.metric) if lists else np.empty(0, np.int64)
     arrays: dict[str, npt.NDArray[Any]] = {}
     if owns_lists:
         starts = np.zeros(shards + 1, np.int64)  # no list in any shard, where no item has a vector in the primary space
         if lists:
-            centroids, starts = _deal(sample, centroids, spec, shards)
+            order, starts = _deal(centroids, np.bincount(of_sample, minlength=lists), shards)
+            centroids, of_sample = centroids[order], np.argsort(order)[of_sample]
         arrays["list_starts"] = starts
     arrays["centroids"] = centroids
     meta: dict[str, object] = {"index": index, "rows": rows, "sample": len(sample)}
     if index in CODED:
-        arrays |= _learn_codes(context, spec, sample, centroids)
+        arrays |= _learn_codes(context, spec, sample, centroids, of_sample)
     if index is IndexType.BINARY_MIH:
         meta |= _learn_hash(context, spec, sample, -(-rows // shards), arrays)
     return context.save(_name(spec), arrays, meta)
@@ -168,12 +170,11 @@ def _learn_hash(
 
 
 def _learn_codes(
-    context: BuildContext, spec: SpaceSpec, sample: Float32Array, centroids: Float32Array
+    context: BuildContext, spec: SpaceSpec, sample: Float32Array, centroids: Float32Array, lists: Int64Array
 ) -> dict[str, npt.NDArray[Any]]:
     if spec.index.type is IndexType.IVF_RABITQ:
         into = ivf_rabitq.padded_dimension(spec.dimension)
         return {"transform": transforms.random_rotation(spec.dimension, into, np.random.default_rng([context.seed, 4]))}
-    lists = training.assign(sample, centroids, spec.metric)
     book, transform = _learn_book(spec, sample, centroids, lists)
     return {"codewords": book.codewords} | ({} if transform is None else {"transform": transform})
 
@@ -188,16 +189,13 @@ def _learn_book(
     return training.train_codebook(turned, transforms.apply(transform, centroids), spec.metric, lists), transform
 
 
-def _deal(
-    sample: Float32Array, centroids: Float32Array, spec: SpaceSpec, shards: int
-) -> tuple[Float32Array, Int64Array]:
-    """Renumbers lists so that each shard's are consecutive; a shard without a list keeps an empty range."""
-    groups = min(shards, len(centroids))
-    weights = np.bincount(training.assign(sample, centroids, spec.metric), minlength=len(centroids))
-    labels = training.group_lists(centroids, weights, groups)
+def _deal(centroids: Float32Array, weights: Int64Array, shards: int) -> tuple[Int64Array, Int64Array]:
+    """Returns the order in which each shard's lists are consecutive, and the first of each shard; one without a list
+    keeps an empty range."""
+    labels = training.group_lists(centroids, weights, min(shards, len(centroids)))
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(shards + 1))
-    return centroids[order], starts.astype(np.int64)
+    return order, starts.astype(np.int64)
 
 
 def _sample(context: BuildContext, found: Survey, spec: SpaceSpec, wanted: int) -> tuple[Float32Array, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import orjson
+from collections.abc import Iterator
 
+import numpy as np
+
+from builder.columns import ColumnFacts, write_columns
 from builder.context import BuildContext
 from builder.gather import ShardRows, gather
 from builder.survey import Survey
@@ -14,13 +16,14 @@ from builder.write_space import write_space, write_tail
 from shardlake.catalog.base import ShardRow
 from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
+from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ShardWriter, chunk_bytes
 from shardlake.format.terms import TermWriter
-from shardlake.query.columns import Column, build_column, concatenate
-from shardlake.types import CollectionSchema, Int64Array
+from shardlake.types import ByteArray, Int64Array
 
 BATCH_ROWS = 16_384  # parsed for columns at a time
+BATCH_BYTES = 32 * 1024 * 1024  # likewise
 
 
 def shard_name(shard_id: int) -> str:
@@ -56,6 +59,7 @@ def _decode(stored: Container) -> ShardRow:
         rows=meta["rows"],
         lists={space: (first, stop) for space, (first, stop) in meta["lists"].items()},
         zone_maps={name: (low, high) for name, (low, high) in meta["zone_maps"].items()},
+        summaries=meta.get("summaries", {}),  # not of a build that an older release began
     )
 
 
@@ -67,7 +71,7 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
         terms = write_terms(context, writer, shard_id, rows, order)
-        tail_offset, zones = _write_parts(ShardWriter(writer), context.schema, trained, shard_id, rows, order, terms)
+        tail_offset, facts = _write_parts(writer, context, trained, shard_id, rows, order, terms)
     key = locations.shard(context.uid, found.version, shard_id)
     context.store.upload_file(key, path)
     meta = {
@@ -78,7 +82,8 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
         "checksum": writer.checksum,
         "rows": rows.rows,
         "lists": {name: space.shard_lists(shard_id) for name, space in trained.items()},
-        "zone_maps": zones,
+        "zone_maps": facts.zone_maps,
+        "summaries": facts.summaries,
     }
     return context.save(shard_name(shard_id), {"labels": rows.labels[order]}, meta)
 
@@ -90,18 +95,18 @@ def _row_order(rows: ShardRows, primary: str) -> Int64Array:
 
 
 def _write_parts(  # noqa: PLR0917  # private: one caller
-    writer: ShardWriter,
-    schema: CollectionSchema,
+    container: ContainerWriter,
+    context: BuildContext,
     trained: dict[str, TrainedSpace],
     shard_id: int,
     rows: ShardRows,
     order: Int64Array,
     terms: TermWriter | None,
-) -> tuple[int, dict[str, tuple[object, object]]]:
+) -> tuple[int, ColumnFacts]:
+    writer, schema = ShardWriter(container), context.schema
     described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
-    columns = _columns(schema, rows, order)
-    for name, column in columns.items():
-        writer.add_column(name, column)
+    attributes = AttributeWriter(container, rows.rows)
+    facts = write_columns(attributes, schema.attributes, _batches(rows, order), context.scratch)
     ids = _ids(rows, order)
     writer.add_array("id_rank", _id_rank(ids))
     writer.add_ids(ids)
@@ -112,30 +117,39 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     tail_offset = writer.begin_tail(list(trained))
     for space in trained.values():
         write_tail(writer, space)
+    attributes.add_tail()
     if terms is not None:
         terms.add_to_tail()
     writer.finish(rows=rows.rows, spaces=described, attributes=schema.attributes)
-    zones = {name: zone for name, column in columns.items() if (zone := column.zone()) is not None}
-    return tail_offset, zones
+    return tail_offset, facts
 
 
-def _columns(schema: CollectionSchema, rows: ShardRows, order: Int64Array) -> dict[str, Column]:
-    batches: dict[str, list[Column]] = {spec.name: [] for spec in schema.attributes}
-    for start in range(0, max(rows.rows, 1), BATCH_ROWS):
-        items = [orjson.loads(payload)["attributes"] for payload in _payloads(rows, order[start : start + BATCH_ROWS])]
-        for spec in schema.attributes:
-            batches[spec.name].append(build_column(spec, [item.get(spec.name) for item in items]))
-    return {spec.name: concatenate(spec, batches[spec.name]) for spec in schema.attributes}
+def _batches(rows: ShardRows, order: Int64Array) -> Iterator[list[bytes]]:
+    """Yields the payloads in the order of rows, so many at a time as BATCH_ROWS and BATCH_BYTES allow."""
+    ends = np.cumsum(np.diff(rows.payload_offsets)[order])
+    start = 0
+    while True:
+        before = int(ends[start - 1]) if start else 0
+        stop = min(start + BATCH_ROWS, max(start + 1, int(np.searchsorted(ends, before + BATCH_BYTES, "right"))))
+        yield _payloads(rows, order[start:stop])
+        if stop >= len(order):
+            return
+        start = stop
 
 
 def _payloads(rows: ShardRows, order: Int64Array) -> list[bytes]:
-    ends = rows.payload_offsets
-    return [rows.payloads[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
+    return _strings(rows.payloads, rows.payload_offsets, order)
 
 
 def _ids(rows: ShardRows, order: Int64Array) -> list[bytes]:
-    ends = rows.id_offsets
-    return [rows.ids[ends[i] : ends[i + 1]].tobytes() for i in order.tolist()]
+    return _strings(rows.ids, rows.id_offsets, order)
+
+
+def _strings(data: ByteArray, offsets: Int64Array, order: Int64Array) -> list[bytes]:
+    # A slice of a mapped array costs ten times that of the bytes below it.
+    view = memoryview(np.asarray(data))  # type: ignore[arg-type]  # an array is a buffer
+    starts, stops = offsets[order].tolist(), offsets[order + 1].tolist()
+    return [bytes(view[start:stop]) for start, stop in zip(starts, stops, strict=True)]
 
 
 def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:

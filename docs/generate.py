@@ -64,6 +64,7 @@ def figures() -> str:
 
 def pages() -> dict[Path, Callable[[], str]]:
     """Returns what writes each generated page."""
+    from benchmarks import report
     from docs import make_limits
     from shardlake.cli import reference
     from shardlake.contracts import openapi
@@ -71,6 +72,7 @@ def pages() -> dict[Path, Callable[[], str]]:
     return {
         ROOT / "README.md": readme,
         ROOT / "docs/limits.md": make_limits.page,
+        ROOT / "docs/benchmarks.md": report.page,
         ROOT / "docs/cli.md": reference.reference,
         ROOT / "docs/openapi.json": openapi.text,
     }

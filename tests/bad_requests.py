@@ -369,7 +369,6 @@ SEARCH = [
             "match": {"match": {"colour": "red"}}, "cursor": {"cursor": "x"}, "rank": {"rank": "score"},
             "group_by": {"group_by": {"attribute": "colour", "size": 1}}, "facets": {"facets": ["colour"]},
             "like": {"query": {"like": ["a"]}}, "audio": {"query": {"audio": {"s3": "s3://lake/inbox/a.wav"}}},
-            "prefix": {"filter": {"colour": {"$prefix": "r"}}},
         }.items()
     ],
 ]

@@ -17,6 +17,7 @@ from shardlake.core.vectors import pad, padded_dimension, quantize_rows
 from shardlake.deadline import Deadline
 from shardlake.engine.shard import OpenShard, open_shard
 from shardlake.errors import FormatError
+from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter
 from shardlake.format.terms import TermBatch, TermWriter, term_key
@@ -34,6 +35,7 @@ ATTRIBUTES = (
     AttributeSpec(name="bool", type=AttributeType.BOOL),
     AttributeSpec(name="datetime", type=AttributeType.DATETIME),
     AttributeSpec(name="float", type=AttributeType.FLOAT),
+    AttributeSpec(name="geo", type=AttributeType.GEO),
     AttributeSpec(name="int", type=AttributeType.INT),
     AttributeSpec(name="keyword", type=AttributeType.KEYWORD),
     AttributeSpec(name="tags", type=AttributeType.KEYWORD, multi=True),
@@ -56,6 +58,7 @@ def item(row: int) -> dict[str, Any]:
         "bool": row % 2 == 0,
         "datetime": f"2026-01-0{1 + row % 9}T00:00:00Z",
         "float": row / 4,
+        "geo": [9.0 * row, 40.0 * row - 180.0],
         "int": row - 3,
         "keyword": "abcé"[row % 4],
         "tags": ["x", "y", "z"][: row % 4],
@@ -69,14 +72,17 @@ def _rows(seed: int, count: int, dimension: int) -> npt.NDArray[np.float32]:
 
 
 def write(
-    tamper: Tamper = lambda name, array: array, meta: Callable[[dict[str, Any]], object] = lambda meta: meta
+    tamper: Tamper = lambda name, array: array,
+    meta: Callable[[dict[str, Any]], object] = lambda meta: meta,
+    *,
+    centroids_in_lists: bool = True,
 ) -> tuple[bytes, int]:
     """Returns the file's bytes and where its tail begins."""
     sink = io.BytesIO()
     container = _Writer(sink, SHARD_KIND, tamper)
     writer = ShardWriter(container)
     centroids, codewords = _rows(1, 2, CODED), _rows(2, 2 * 16, 2).reshape(2, 16, 2)
-    _write_coded(writer, centroids, codewords)
+    _write_coded(writer, centroids, codewords, centroids if centroids_in_lists else [None, None])
     flat = np.flatnonzero(FLAT_LIST == 0)
     empty = np.empty(0, np.uint8)
     scales, refine = np.empty(0, np.float32), np.empty((0, FLAT), np.int8)
@@ -84,8 +90,9 @@ def write(
     writer.add_exact("flat", _rows(4, len(flat), FLAT))
     writer.add_array("row_lists/flat", FLAT_LIST)
     items = [item(row) for row in range(ROWS)]
+    attributes = AttributeWriter(container, ROWS)
     for spec in ATTRIBUTES:
-        writer.add_column(spec.name, build_column(spec, [one["attributes"].get(spec.name) for one in items]))
+        attributes.add(spec, build_column(spec, [one["attributes"].get(spec.name) for one in items]))
     ids = [one["id"].encode() for one in items]
     writer.add_array("id_rank", np.argsort(np.argsort(np.array(ids))).astype(np.uint32))
     for first, stop in ((0, 6), (6, ROWS)):
@@ -95,6 +102,7 @@ def write(
     terms = _write_terms(container, [one["attributes"].get("text", "") for one in items])
     offset = writer.begin_tail(["coded", "flat"])
     writer.add_array("codewords/coded", codewords)
+    attributes.add_tail()
     terms.add_to_tail()
     container.finish(meta(_meta()))  # type: ignore[arg-type]  # a lie may be anything
     return sink.getvalue(), offset
@@ -131,7 +139,7 @@ def _meta() -> dict[str, Any]:
     }
 
 
-def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array) -> None:
+def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array, carried: Array | Sequence[None]) -> None:
     padded = padded_dimension(CODED)
     book = Codebook(centroids=pad(centroids, padded), codewords=codewords, metric=Metric.L2)
     vectors = _rows(3, ROWS, CODED)
@@ -140,7 +148,7 @@ def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array) -> Non
         refine, scales = quantize_rows(vectors[rows])
         codes = encode(pad(vectors[rows], padded), np.full(len(rows), number), book)
         block = ListBlock(
-            rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine, centroid=centroids[number]
+            rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine, centroid=carried[number]
         )
         writer.add_list("coded", block)
     for rows in members:
@@ -169,7 +177,12 @@ FILTERS: tuple[list[Any], ...] = (
 )
 
 
-def searches(filters: Sequence[list[Any]] = (["or", *FILTERS],)) -> list[LeafSearch]:
+# What a shard of format version 1 cannot be asked.
+PLACES: tuple[list[Any], ...] = (["near", "geo", 9.0, -140.0, 10.0], ["box", "geo", 40.0, -60.0, 70.0, 90.0])
+ALL = ["or", *FILTERS, *PLACES]
+
+
+def searches(filters: Sequence[list[Any]] = (ALL,)) -> list[LeafSearch]:
     """Returns searches that together read every byte which any search reads."""
     coded, flat = _rows(6, 1, CODED)[0], _rows(7, 1, FLAT)[0]
     return [
@@ -196,7 +209,7 @@ def matching() -> LeafSearch:
 def everything(
     data: bytes,
     tail_offset: int,
-    filters: Sequence[list[Any]] = (["or", *FILTERS],),
+    filters: Sequence[list[Any]] = (ALL,),
     more: Sequence[LeafSearch] = (),
 ) -> list[Any]:
     """Returns what all searches of a shard answer, as plain values. Raises what they raise."""

@@ -6,8 +6,8 @@ venv=$1 level=$2 python=$3
 shift 4
 
 constraints=constraints.txt
-[ "$level" = localstack ] && constraints=constraints-localstack.txt
-digest=$(cat pyproject.toml "$constraints" "$0" | cksum)
+[ -f "constraints-$level.txt" ] && constraints=constraints-$level.txt
+digest=$(cat pyproject.toml constraints.txt "$constraints" "$0" | cksum)
 matches() { [ -f "$venv/.stamp-$1" ] && [ "$(cat "$venv/.stamp-$1")" = "$digest" ]; }
 if "$venv/bin/python" -c "" 2>/dev/null; then
     if matches "$level" || { [ "$level" = demo ] && matches dev; }; then  # what development has, the demo has too

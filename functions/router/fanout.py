@@ -8,9 +8,8 @@ from typing import Any
 
 import orjson
 
-from functions.router.plan import Plan
 from shardlake.catalog.base import ShardRow
-from shardlake.contracts.shard import LeafRequest, ShardRef
+from shardlake.contracts.shard import LeafRequest, LeafSearch, ShardRef
 from shardlake.contracts.shard_wire import encode_request, is_answer
 from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, FormatError, ShardlakeError, Unavailable, from_body
@@ -22,6 +21,9 @@ MIN_RETRY_MS = 50  # with less left a second try cannot answer
 
 Told = dict[str, Any] | ShardlakeError
 """A leaf's answer object, or the error that stands for it."""
+
+Wanted = Mapping[int, Mapping[int, LeafSearch]]
+"""What is asked: {search: {shard_id: what it is told}}."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,56 +43,63 @@ class Gathered:
     opened: set[int] = field(default_factory=set)
     gb_seconds: float = 0.0
 
+    def told(self, number: int) -> dict[int, Told]:
+        """Returns what the shards said to one search, by shard_id."""
+        return {shard: answer for (search, shard), answer in self.answers.items() if search == number}
 
-def fan_out(
-    plans: Mapping[int, Plan], shards: Sequence[ShardRow], invoker: Invoker, function: str, deadline: Deadline
-) -> Gathered:
-    """Asks every shard that a plan names; failed shards whose failure may pass are asked again. Failures are data."""
+    def count(self, other: Gathered) -> None:
+        """Adds what another round cost."""
+        self.invocations += other.invocations
+        self.opened |= other.opened
+        self.cold_starts += other.cold_starts
+        self.gb_seconds += other.gb_seconds
+
+
+def fan_out(asked: Wanted, shards: Sequence[ShardRow], call: tuple[Invoker, str, Deadline]) -> Gathered:
+    """Asks every shard that a search names; failed shards whose failure may pass are asked again. Failures are data.
+
+    Args:
+        asked: what is asked of which shards.
+        shards: of the version.
+        call: who calls functions, the name of the function, and the deadline of the request.
+    """
     gathered = Gathered()
-    wanted = {row.shard_id: [number for number, plan in plans.items() if row.shard_id in plan.leaves] for row in shards}
-    _round(
-        gathered,
-        {shard: numbers for shard, numbers in wanted.items() if numbers},
-        plans,
-        shards,
-        (invoker, function),
-        deadline,
-    )
+    wanted = {row.shard_id: [number for number, leaves in asked.items() if row.shard_id in leaves] for row in shards}
+    _round(gathered, {shard: numbers for shard, numbers in wanted.items() if numbers}, asked, shards, call)
     again: dict[int, list[int]] = {}
     for (number, shard), answer in gathered.answers.items():
         if isinstance(answer, ShardlakeError) and answer.retryable:
             again.setdefault(shard, []).append(number)
-    if again and deadline.remaining_ms() >= MIN_RETRY_MS:
-        _round(gathered, again, plans, shards, (invoker, function), deadline)
+    if again and call[2].remaining_ms() >= MIN_RETRY_MS:
+        _round(gathered, again, asked, shards, call)
     return gathered
 
 
-def _round(  # noqa: PLR0917  # private: one caller
+def _round(
     gathered: Gathered,
     wanted: Mapping[int, list[int]],
-    plans: Mapping[int, Plan],
+    asked: Wanted,
     shards: Sequence[ShardRow],
-    call: tuple[Invoker, str],
-    deadline: Deadline,
+    call: tuple[Invoker, str, Deadline],
 ) -> None:
-    asked = [row for row in shards if row.shard_id in wanted]
+    invoker, function, deadline = call
+    rows = [row for row in shards if row.shard_id in wanted]
     timeout_ms = deadline.shortened(LEAF_MARGIN_MS).remaining_ms()
     payloads = [
         encode_request(
             LeafRequest(
                 shard=ShardRef(shard_id=row.shard_id, key=row.key, bytes=row.bytes, tail_offset=row.footer_offset),
-                searches=tuple(plans[number].leaves[row.shard_id] for number in wanted[row.shard_id]),
+                searches=tuple(asked[number][row.shard_id] for number in wanted[row.shard_id]),
                 timeout_ms=timeout_ms,
             )
         )
-        for row in asked
+        for row in rows
     ]
     if not payloads:
         return
-    invoker, function = call
     replies = invoker.invoke_many(function, payloads, deadline=deadline)
     gathered.invocations += len(payloads)
-    for row, reply in zip(asked, replies, strict=True):
+    for row, reply in zip(rows, replies, strict=True):
         _take(gathered, row.shard_id, wanted[row.shard_id], reply)
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from functions.router.depth import explained, queries_of, scan_plan
 from functions.router.request import Asked
+from functions.router.sources import SourcePlan, plan_source
 from functions.router.versions import Version, Versions
 from shardlake.catalog.base import ShardRow
-from shardlake.contracts.shard import LeafSearch, VectorSource
-from shardlake.core.calibration import ScanPlan
-from shardlake.core.vectors import coarse_scores, nearest_lists
+from shardlake.contracts.shard import LeafSearch, MatchSource
 from shardlake.deadline import Deadline
-from shardlake.errors import InternalError
-from shardlake.format.manifest import ManifestSpace
-from shardlake.format.routing import ListExtents, Routing
-from shardlake.query.columns import can_match
-from shardlake.types import Float32Array, Int64Array
+from shardlake.query import facets
+from shardlake.query.filter import Node
+from shardlake.query.summaries import can_match
+from shardlake.types import Float32Array
+
+Bounds = list[float] | None
+"""The edges of a facet's bins; None where its values are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,156 +27,110 @@ class Plan:
 
     Attributes:
         leaves: by shard_id, in the order of the shard map.
-        pruned: how many shards the zone maps or the probe left out.
-        promise: the recall that was asked for; None where `nprobe` overrides it.
-        rows: of each shard.
+        pruned: how many shards the zone maps or the probes left out.
+        sources: the spaces searched.
+        bounds: of the facets, in their order.
+        rows: of each shard that is asked.
     """
 
     leaves: dict[int, LeafSearch]
     pruned: int
-    scan: ScanPlan | None
-    space: ManifestSpace | None
-    promise: float | None = None
-    rows: Mapping[int, int] = field(default_factory=dict)
+    sources: tuple[SourcePlan, ...]
+    bounds: tuple[Bounds, ...]
+    rows: Mapping[int, int]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every row that passes is scored: by vectors exactly, by words always."""
+        return len(self.exact) == len(self.sources)
+
+    @property
+    def exact(self) -> tuple[str, ...]:
+        """The spaces that are searched exactly."""
+        return tuple(source.space.name for source in self.sources if source.scan.exact)
 
     def explain(self) -> dict[str, Any]:
-        """Returns what a caller may see of the plan."""
+        """Returns what a caller may see of the plan: of the first space at the top, of several one by one."""
         shards = {f"{shard:05d}": _lists_told(leaf) for shard, leaf in self.leaves.items()}
         body: dict[str, Any] = {"lists_probed_by_shard": shards, "shards_pruned": self.pruned}
-        if self.space is not None and self.scan is not None:
-            body |= {"space": self.space.name, "index": self.space.index, "lists": self.space.lists}
-            body |= explained(self.scan, promise=self.promise)
-        return body
+        explained = [source.explain() for source in self.sources]
+        if explained:
+            body |= explained[0]
+        return body | ({"sources": explained} if len(explained) > 1 else {})
 
 
-def plan(asked: Asked, query: Float32Array | None, version: Version, versions: Versions, deadline: Deadline) -> Plan:
-    """Returns the plan of one search of one version."""
-    wanted = [row for row in version.shards if asked.filter is None or can_match(asked.filter, row.zone_maps)]
-    if asked.space is None or query is None:
-        leaves = {row.shard_id: _leaf(asked, None, None, None) for row in wanted}
-        return Plan(leaves=leaves, pruned=len(version.shards) - len(wanted), scan=None, space=None)
-    space = version.manifest.space(asked.space.name)
-    if space is None:
-        raise InternalError("a version lacks a space of its schema", space=asked.space.name)
-    request = asked.request
-    scan = scan_plan(
-        space,
-        recall=request.recall,
-        k=request.k,
-        nprobe=request.nprobe,
-        queries=queries_of(asked.media),
-        is_filtered=asked.filter is not None,
+def plan(  # noqa: PLR0917  # one caller
+    asked: Asked,
+    queries: Mapping[str, Float32Array],
+    match: MatchSource | None,
+    version: Version,
+    versions: Versions,
+    deadline: Deadline,
+) -> Plan:
+    """Returns the plan of one search of one version.
+
+    Args:
+        asked: the search.
+        queries: its prepared vectors, by space.
+        match: its full text, with the frequencies of the version.
+        version: searched. versions: reads its centroids.
+        deadline: of the request.
+    """
+    rows, node = version.shards, asked.filter
+    wanted = [row for row in rows if node is None or can_match(node, row.zone_maps, row.summaries)]
+    zones = [row.zone_maps for row in version.shards]
+    bounds = tuple(facets.edges(facet, zones) for facet in asked.facets)
+    sources = tuple(
+        plan_source(asked, one, queries[one.space.name], version, versions, wanted, deadline) for one in asked.spaces
     )
-    probes: Int64Array | None = None
-    routing: Routing | None = None
-    # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
-    # always chooses itself: it has all of them.
-    if asked.filter is None and not scan.exact and space.routing_key is not None:
-        routing = versions.routing(version, space, deadline)
-        scores = coarse_scores(query, routing.centroids, space.metric)
-        wanting = asked.request.k, _most_unlisted(version, space)
-        probes = _reaching(nearest_lists(scores, scan.nprobe), scores, wanting, space.name, wanted)
-    leaves = _leaves(asked, query, scan, probes, wanted)
-    if routing is not None and routing.extents is not None:
-        leaves = {shard: _located(leaf, version, routing.extents, shard) for shard, leaf in leaves.items()}
+    has_nothing = match is not None and not match.clauses and not sources
+    shards = [] if has_nothing else _asked_shards(asked, sources, wanted)
+    told = _told(asked, match, bounds)
+    leaves = {row.shard_id: replace(told, vectors=tuple(one.source(row) for one in sources)) for row in shards}
     return Plan(
         leaves=leaves,
         pruned=len(version.shards) - len(leaves),
-        scan=scan,
-        space=space,
-        promise=None if request.nprobe is not None and request.recall < 1 else request.recall,
-        rows={row.shard_id: row.rows for row in wanted},
+        sources=sources,
+        bounds=bounds,
+        rows={row.shard_id: row.rows for row in shards},
     )
 
 
-def _most_unlisted(version: Version, space: ManifestSpace) -> int:
-    """Returns how many rows of a shard have no vector in the primary space, at the most.
-
-    Such rows are dealt to the shards by a hash of their ids, so a shard has its share of them, give or take six
-    standard deviations. (Of another space every shard has all lists: each probe names them all.)
-    """
-    unlisted = version.manifest.rows - space.rows
-    share = unlisted / max(1, len(version.shards))
-    return min(unlisted, math.ceil(share + 6 * math.sqrt(share) + 10))
+def _asked_shards(asked: Asked, sources: Sequence[SourcePlan], shards: list[ShardRow]) -> list[ShardRow]:
+    # Words, values and groups lie in every shard, wherever the nearest lists are.
+    if not sources or asked.match is not None or asked.facets or asked.group_by is not None:
+        return shards
+    return [row for row in shards if any(source.names(row) for source in sources)]
 
 
-def _reaching(
-    probes: Int64Array, scores: Float32Array, wanting: tuple[int, int], space: str, shards: list[ShardRow]
-) -> Int64Array:
-    """Returns the probes, with the nearest list of further shards where those probed may have fewer than k rows.
-
-    A leaf probes on by itself until it has k rows; a shard that no probe names would never be asked.
-
-    Args:
-        probes: the nearest lists.
-        scores: of all lists.
-        wanting: k, and how many rows of a shard may lie in no list.
-        space: its name.
-        shards: that may be asked.
-    """
-    k, unlisted = wanting
-    ranges = {row.shard_id: row.lists[space] for row in shards}
-    probed = {shard for shard, (first, stop) in ranges.items() if ((probes >= first) & (probes < stop)).any()}
-    missing = k - sum(max(0, row.rows - unlisted) for row in shards if row.shard_id in probed)
-    if missing <= 0:
-        return probes
-    others = [row for row in shards if row.shard_id not in probed and ranges[row.shard_id][0] < ranges[row.shard_id][1]]
-    nearest = [ranges[row.shard_id][0] + int(scores[slice(*ranges[row.shard_id])].argmax()) for row in others]
-    further: list[int] = []
-    for _, number, rows in sorted(
-        zip(-scores[nearest], nearest, (max(0, row.rows - unlisted) for row in others), strict=True)
-    ):
-        if missing <= 0:
-            break
-        further.append(number)
-        missing -= rows
-    return np.concatenate([probes, np.asarray(further, np.int64)])
+def _told(asked: Asked, match: MatchSource | None, bounds: Sequence[Bounds]) -> LeafSearch:
+    """Returns what every shard is told, all but the vectors."""
+    grouped, cursor = asked.group_by, asked.cursor
+    is_plain = asked.request.fusion == "rrf" and not asked.fuses_ranks
+    spaces = dict.fromkeys((*asked.includes, *([asked.diversity_space] if asked.diversity_space else [])))
+    return LeafSearch(
+        match=match,
+        fusion="mean" if is_plain else asked.request.fusion,
+        k=asked.wanted,
+        filter=asked.filter,
+        after=None if cursor is None else (cursor.score, cursor.id),
+        rank=asked.rank,
+        # Items named as examples fall out of the groups, and others take their places.
+        group_by=None if grouped is None else (grouped.attribute, grouped.size + len(asked.excluded)),
+        facets=tuple(facet.wire(edges) for facet, edges in zip(asked.facets, bounds, strict=True)),
+        attributes="attributes" in asked.request.include,
+        include_vectors=tuple(spaces),
+    )
 
 
-def _leaves(
-    asked: Asked, query: Float32Array, scan: ScanPlan, probes: Int64Array | None, shards: list[ShardRow]
-) -> dict[int, LeafSearch]:
-    assert asked.space is not None
-    leaves = {}
-    for row in shards:
-        first, stop = row.lists[asked.space.name]
-        local = None if probes is None else (probes[(probes >= first) & (probes < stop)] - first).tolist()
-        if local is None or local:
-            leaves[row.shard_id] = _leaf(asked, query, scan, local)
-    return leaves
-
-
-def _located(leaf: LeafSearch, version: Version, extents: ListExtents, shard_id: int) -> LeafSearch:
-    """Returns the search, told where its lists lie: a leaf that holds nothing reads them along with the tail."""
-    (source,) = leaf.vectors
-    first = version.first_extent(source.space, shard_id)
-    told = tuple(extents.row(first + number) for number in source.lists or ())
-    return replace(leaf, vectors=(replace(source, extents=told),))
+def again(leaf: LeafSearch, node: Node, groups: int) -> LeafSearch:
+    """Returns the search that asks a shard once more, for so many groups of the items that pass `node` as well."""
+    among = node if leaf.filter is None else ["and", leaf.filter, node]
+    # Lists that were chosen without the filter may have none of these items: now the shard chooses.
+    vectors = tuple(replace(source, lists=None, extents=None) for source in leaf.vectors)
+    return replace(leaf, vectors=vectors, filter=among, k=groups, facets=())
 
 
 def _lists_told(leaf: LeafSearch) -> int | None:
     lists = leaf.vectors[0].lists if leaf.vectors else None
     return None if lists is None else len(lists)
-
-
-def _leaf(asked: Asked, query: Float32Array | None, scan: ScanPlan | None, lists: list[int] | None) -> LeafSearch:
-    request = asked.request
-    sources: tuple[VectorSource, ...] = ()
-    if asked.space is not None and query is not None and scan is not None:
-        source = VectorSource(
-            space=asked.space.name,
-            query=np.ascontiguousarray(query, np.float32),
-            lists=None if lists is None else tuple(lists),
-            nprobe=scan.nprobe,
-            candidates=scan.candidates,
-            exact=scan.exact,
-            widening=scan.widening,
-        )
-        sources = (source,)
-    return LeafSearch(
-        vectors=sources,
-        k=request.k,
-        filter=asked.filter,
-        attributes="attributes" in request.include,
-        include_vectors=(asked.space.name,) if asked.space is not None and "vectors" in request.include else (),
-    )

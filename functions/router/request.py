@@ -1,21 +1,31 @@
-"""From a request body to what is asked: checked against the schema, filter parsed, space chosen, vectors given."""
+"""From a request body to what is asked: checked against the schema, everything parsed, spaces chosen."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from functions.router.spaces import MATCH, SpaceAsked, match_weight, spaces_asked, vectors_of
 from shardlake import limits
 from shardlake.contracts.common import validated
 from shardlake.contracts.encode import EncoderInfo
 from shardlake.contracts.media import media_wire
-from shardlake.contracts.search import SearchQuery, SearchRequest, refuse_unserved
-from shardlake.errors import ErrorKind, InvalidInput, NotImplementedYet
+from shardlake.contracts.search import SearchRequest, refuse_unserved
+from shardlake.errors import ErrorKind, InvalidInput
+from shardlake.query import cursor as cursors
+from shardlake.query import facets, groups, match, rank
+from shardlake.query.cursor import Cursor
+from shardlake.query.facets import Facet
 from shardlake.query.filter import Node, parse
-from shardlake.types import CollectionSchema, Float32Array, IndexType, Metric, Modality, SpaceSpec
+from shardlake.query.groups import GroupBy
+from shardlake.query.match import ParsedClause
+from shardlake.query.rank import Expression
+from shardlake.types import CollectionSchema
+
+POOL = 4  # candidates for each hit wanted, from which diversity chooses
+MIN_POOL = 40
+RRF_WINDOW = 100  # places of each source from which ranks are fused, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,29 +33,90 @@ class Asked:
     """One search, understood.
 
     Attributes:
-        space: None for a search by filter alone.
+        spaces: what is searched by vectors; none for a search by filter or full text alone.
         media: encode inputs by modality, still to be encoded.
-        vector: what the caller gave, or None.
-        weights: by modality, and `vector`.
-        filter: in wire form, or None.
+        match: full text, or None. No clause at all matches nothing.
+        match_weight: of full text, among the sources.
+        filter, rank: in wire form, or None.
+        cursor: where the page before ended, or None.
+        digest: of the search, for the next cursor.
+        now_s: what `now()` is: of this moment, or of the first page.
+        includes: the spaces whose vectors are answered.
+        diversity_space: whose vectors tell hits apart, or None.
     """
 
     request: SearchRequest
-    space: SpaceSpec | None
-    media: dict[str, dict[str, Any]]
-    vector: Float32Array | None
-    weights: dict[str, float]
+    spaces: tuple[SpaceAsked, ...]
+    media: Mapping[str, dict[str, Any]]
+    match: tuple[ParsedClause, ...] | None
+    match_weight: float
     filter: Node | None
+    rank: Expression | None
+    group_by: GroupBy | None
+    facets: tuple[Facet, ...]
+    cursor: Cursor | None
+    digest: str
+    now_s: float
+    includes: tuple[str, ...]
+    diversity_space: str | None
 
     @property
-    def is_routed(self) -> bool:
-        """Whether the router says which lists are probed: not under a filter, and not of hash buckets."""
-        has_lists = self.space is not None and self.space.index.type is not IndexType.BINARY_MIH
-        return has_lists and self.filter is None
+    def sources(self) -> tuple[str, ...]:
+        """The names of what is searched, in the order in which leaves answer scores."""
+        return (*(one.space.name for one in self.spaces), *(() if self.match is None else (MATCH,)))
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether hits have a score, rather than coming by id."""
+        return bool(self.sources) or self.rank is not None
+
+    @property
+    def fuses_ranks(self) -> bool:
+        """Whether the router ranks the hits of each source and fuses the ranks; of one source there is nothing to."""
+        return self.request.fusion == "rrf" and len(self.sources) > 1
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether a cursor is given: where hits have one order, of which a page is a part."""
+        return self.group_by is None and self.diversity_space is None and not self.fuses_ranks
+
+    @property
+    def examples(self) -> frozenset[str]:
+        """The items that `like` and `unlike` name."""
+        query = self.request.query
+        return frozenset((*(query.like or ()), *(query.unlike or ()))) if query else frozenset()
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The items that are no hits: examples, and what the page before may have shown already."""
+        return self.examples | frozenset(self.cursor.near if self.cursor else ())
+
+    @property
+    def wanted(self) -> int:
+        """How many hits, or groups, each shard is asked for."""
+        k = self.request.k
+        if self.diversity_space is not None:
+            k = max(k, min(limits.MAX_K, max(POOL * k, MIN_POOL)))
+        if self.fuses_ranks:
+            k = max(k, RRF_WINDOW)
+        return k + len(self.excluded)
+
+    @property
+    def depth(self) -> int:
+        """How many of the best hits must be found: those of the pages before too."""
+        shown = self.cursor.shown if self.cursor else 0
+        size = self.group_by.size if self.group_by else 1
+        return shown + self.wanted * size
 
 
 def parse_search(
-    body: dict[str, Any], schema: CollectionSchema, encoders: dict[str, EncoderInfo], *, inbox: str
+    body: Mapping[str, Any],
+    schema: CollectionSchema,
+    encoders: Mapping[str, EncoderInfo],
+    *,
+    inbox: str,
+    uid: str,
+    now_s: float,
 ) -> Asked:
     """Returns what a search asks.
 
@@ -54,6 +125,8 @@ def parse_search(
         schema: of the collection.
         encoders: needed only where several spaces could answer; may be empty otherwise.
         inbox: the only place pictures are read from.
+        uid: of the collection.
+        now_s: seconds since 1970.
 
     Raises:
         InvalidInput: with the kind and the place. NotImplementedYet: a field that is not served.
@@ -62,90 +135,58 @@ def parse_search(
     refuse_unserved(request)
     if not 1 <= request.k <= limits.MAX_K:
         raise InvalidInput(f"k must be from 1 to {limits.MAX_K}", kind=ErrorKind.K_OUT_OF_RANGE, k=request.k)
-    node = parse(request.filter, schema) if request.filter else None
-    if request.query is None:
-        return Asked(request=request, space=None, media={}, vector=None, weights={}, filter=node)
-    space = choose_space(request.query, schema, encoders)
-    return Asked(
+    query, has_match = request.query, request.match is not None
+    clauses = match.parse(request.match, schema) if request.match is not None else None
+    spaces = spaces_asked(query, schema, encoders, has_match=has_match) if query else ()
+    grouped = request.group_by
+    digest = cursors.request_digest(uid, request.model_dump(exclude_none=True))
+    cursor = cursors.decode(request.cursor, digest) if request.cursor is not None else None
+    moment = cursor.now_s if cursor else now_s
+    asked = Asked(
         request=request,
-        space=space,
-        media={kind.value: media_wire(request.query, kind, inbox=inbox) for kind in request.query.kinds()},
-        vector=_vector(request.query, space),
-        weights=_weights(request.query),
-        filter=node,
+        spaces=spaces,
+        media={k.value: media_wire(query, k, inbox=inbox) for k in query.kinds()} if query else {},
+        match=clauses,
+        match_weight=match_weight(query),
+        filter=parse(request.filter, schema) if request.filter else None,
+        rank=rank.parse(request.rank, schema, now_s=moment) if request.rank is not None else None,
+        group_by=groups.parse(grouped.attribute, grouped.size, schema) if grouped else None,
+        facets=facets.parse(request.facets, schema) if request.facets else (),
+        cursor=cursor,
+        digest=digest,
+        now_s=moment,
+        includes=_included(request, spaces, schema),
+        diversity_space=_diversity_space(request, spaces, schema),
     )
+    _check_together(asked)
+    return asked
 
 
-def choose_space(query: SearchQuery, schema: CollectionSchema, encoders: dict[str, EncoderInfo]) -> SpaceSpec:
-    """Returns the one space that a query is about.
-
-    Raises:
-        InvalidInput: unknown-space, unknown-modality, or a query without anything to look for.
-        NotImplementedYet: when several spaces could answer and none is named: fusion across spaces is not served.
-    """
-    kinds = set(query.kinds())
-    if not kinds and not query.vector:
-        raise InvalidInput("query: give text, image or vector", at="query")
-    named = list(query.vector or query.spaces or [])
-    if named:
-        return _named(named, query, schema)
-    able = [space for space in schema.stored_spaces if space.encoder and _reads(space, kinds, encoders)]
-    if not able:
-        words = ", ".join(sorted(kinds))
-        raise InvalidInput(f"the collection has no space whose encoder reads {words}", kind=ErrorKind.UNKNOWN_MODALITY)
-    if len(able) > 1:
-        names = [space.name for space in able]
-        raise NotImplementedYet("several spaces could answer: name one in query.spaces", spaces=names)
-    return able[0]
+def _included(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema) -> tuple[str, ...]:
+    if "vectors" not in request.include:
+        return ()
+    return tuple(space.name for space in ([one.space for one in spaces] or schema.stored_spaces))
 
 
-def _reads(space: SpaceSpec, kinds: set[Modality], encoders: dict[str, EncoderInfo]) -> bool:
-    info = encoders.get(space.encoder or "")
-    return info is None or kinds <= info.modalities
-
-
-def _named(names: list[str], query: SearchQuery, schema: CollectionSchema) -> SpaceSpec:
-    if len(names) > 1 or (query.spaces and query.spaces != names):
-        raise NotImplementedYet("a search of several spaces at once is not served by this release", spaces=names)
-    space = schema.space(names[0])
-    if space is None:
-        known = [known.name for known in schema.spaces]
-        raise InvalidInput(f"the collection has no space {names[0]}", kind=ErrorKind.UNKNOWN_SPACE, spaces=known)
-    if query.kinds() and space.encoder is None:
-        raise InvalidInput(
-            f"the space {space.name} has no encoder: it is searched by vector", kind=ErrorKind.UNKNOWN_MODALITY
-        )
-    return space
-
-
-def _vector(query: SearchQuery, space: SpaceSpec) -> Float32Array | None:
-    if not query.vector:
+def _diversity_space(request: SearchRequest, spaces: tuple[SpaceAsked, ...], schema: CollectionSchema) -> str | None:
+    if not request.diversity:
         return None
-    values = query.vector[space.name]
-    if len(values) != space.dimension:
+    return vectors_of(spaces[0].space if spaces else schema.stored_spaces[0])
+
+
+def _check_together(asked: Asked) -> None:
+    """Raises InvalidInput for what has no meaning together."""
+    request = asked.request
+    if asked.diversity_space is not None and not asked.is_scored:
+        raise InvalidInput("diversity needs a query, a match or a rank: by id nothing is nearer", at="diversity")
+    if asked.diversity_space is not None and asked.group_by is not None:
+        raise InvalidInput("diversity and group_by order hits each in its way: give one of them", at="diversity")
+    if asked.fuses_ranks and (asked.rank is not None or asked.group_by is not None):
+        field = "rank" if asked.rank is not None else "group_by"
         raise InvalidInput(
-            f"the space {space.name} has {space.dimension} dimensions, the vector has {len(values)}",
-            kind=ErrorKind.INVALID_VECTOR_DIMENSION,
-            at=f"query.vector.{space.name}",
+            f"fusion rrf has its score only when all shards have answered, so {field} cannot use it", at=field
         )
-    if not all(abs(value) <= limits.MAX_COMPONENT for value in values):
-        raise InvalidInput("the vector has a component that is not finite or too large", kind=ErrorKind.INVALID_VECTOR)
-    vector = np.asarray(values, np.float32)
-    # As of an item: without a direction everything is equally near, and the hits would be any.
-    if space.metric is Metric.COSINE and not vector.any():
-        raise InvalidInput("a zero vector has no direction", kind=ErrorKind.INVALID_VECTOR)
-    return vector
-
-
-def _weights(query: SearchQuery) -> dict[str, float]:
-    given = {*(kind.value for kind in query.kinds()), *(["vector"] if query.vector else [])}
-    if query.weights is None:
-        return dict.fromkeys(given, 1.0)
-    stated: dict[str, float] = {str(kind): float(weight) for kind, weight in query.weights.items()}
-    unknown = sorted(set(stated) - given)
-    if unknown:
-        raise InvalidInput("query.weights names what the query does not have", unknown=unknown)
-    weights = {kind: stated.get(kind, 1.0) for kind in given}
-    if not all(0 <= weight < math.inf for weight in weights.values()) or not sum(weights.values()) > 0:
-        raise InvalidInput("query.weights must be numbers of at least 0, not all 0", at="query.weights")
-    return weights
+    if asked.group_by is not None and request.k * asked.group_by.size > limits.MAX_K:
+        raise InvalidInput(
+            f"k groups of group_by.size hits may be {limits.MAX_K} hits", kind=ErrorKind.K_OUT_OF_RANGE, k=request.k
+        )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from functions.router import answer, shadow
 from functions.router.answer import Costs
-from functions.router.embed import embed
-from functions.router.fanout import Gathered, fan_out
+from functions.router.embed import Embedded, Vectors, embed
+from functions.router.examples import example_vectors, lookups
+from functions.router.fanout import Gathered, Told, Wanted, fan_out
+from functions.router.hits import joined, missing_hits, more_groups
 from functions.router.plan import Plan, plan
 from functions.router.request import Asked, parse_search
+from functions.router.terms import Terms
+from functions.router.timing import Timer, deadline_of
 from functions.router.versions import Version, Versions
 from functions.router.warming import Warming
 from shardlake.catalog.base import Catalog, Pointer
@@ -20,9 +24,9 @@ from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import is_name
 from shardlake.contracts.encode import DESCRIBE, EncoderInfo, decode_description
 from shardlake.contracts.media import inbox_of
+from shardlake.contracts.shard import LeafSearch
 from shardlake.deadline import Clock, Deadline
 from shardlake.errors import ErrorKind, NotFound, ShardlakeError
-from shardlake.limits import DEFAULT_TIMEOUT_MS
 from shardlake.observability import Line
 from shardlake.rpc.base import Invoker
 from shardlake.settings import Settings
@@ -30,11 +34,20 @@ from shardlake.store.base import ObjectStore
 from shardlake.types import CollectionSchema
 
 Outcome = dict[str, Any] | ShardlakeError
+Further = Callable[[Asked, Plan, Mapping[int, Mapping[str, Any]]], Mapping[int, LeafSearch]]
+"""What is to be asked once more, given what shards have answered: by shard."""
+
+MORE_GROUPS_ROUNDS = 3  # in which a scan looks for further groups; each finds at least one where there is any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """The service behind search. One a process. Without `warming` shards that answered cold stay as they are."""
+    """The service behind search. One a process.
+
+    Attributes:
+        clock: seconds from any moment, for deadlines. now: seconds since 1970, for `now()`.
+        warming: without it shards that answered cold stay as they are.
+    """
 
     settings: Settings
     catalog: Catalog
@@ -42,9 +55,11 @@ class Router:
     invoker: Invoker
     clock: Clock
     versions: Versions
+    now: Clock = time.time
     warming: Warming | None = None
     draw: Callable[[], float] = lambda: 1.0  # in [0, 1): which answers are checked (`shadow`); by default none
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
+    _terms: list[Terms] = field(default_factory=list)
 
     def search(
         self,
@@ -62,34 +77,44 @@ class Router:
             bodies: of the searches; they share the shortest of their timeouts.
             line: takes what is to be logged.
             limit: the latest time at which the function itself must answer.
-            pinned: the version to search instead of the current one.
+            pinned: the version to be searched, instead of the current one.
 
         Raises:
             NotFound: collection-not-found. Unavailable: when catalog or store fail.
         """
-        timer = _Timer(self.clock)
-        deadline = _deadline(bodies, limit, self.clock)
+        timer = Timer(self.clock)
+        deadline = deadline_of(bodies, limit, self.clock)
         if not is_name(collection):
             raise NotFound("there is no such collection", kind=ErrorKind.COLLECTION_NOT_FOUND)
         with timer.phase("plan"):
             row = self.catalog.get_collection(collection)
             schema = schema_of_body(row.body)
-            asked = [self._parsed(body, schema, deadline) for body in bodies]
+            parsed = [self._parsed(body, schema, row.uid, deadline) for body in bodies]
             pointer = pinned or self.catalog.pointer(row.uid)
-        if pointer is None:
-            costs = Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total())
-            return [a if isinstance(a, ShardlakeError) else answer.empty(None, costs) for a in asked]
-        probing = {a.space.name for a in asked if isinstance(a, Asked) and a.space is not None and a.is_routed}
-        version = self.versions.get(row.uid, pointer, deadline, spaces=probing)
-        outcomes = self._run(asked, version, timer, deadline, line)
-        shadow.start_some(self, collection, pointer, list(zip(bodies, outcomes, strict=True)), line)
-        return outcomes
+        outcomes: dict[int, Outcome] = {n: one for n, one in enumerate(parsed) if isinstance(one, ShardlakeError)}
+        asked = {number: one for number, one in enumerate(parsed) if isinstance(one, Asked)}
+        for version, numbers in self._versions_of(asked, row.uid, pointer).items():
+            part = {number: asked[number] for number in numbers}
+            found = version if isinstance(version, Pointer) else None
+            if found is None:
+                outcomes |= {number: _unversioned(one, timer) for number, one in part.items()}
+            else:
+                opened = self.versions.get(row.uid, found, deadline, spaces=_probing(part))
+                outcomes |= _Request(self, part, opened, timer, deadline).run(line)
+        ordered = [outcomes[number] for number in range(len(bodies))]
+        _describe(line, ordered)
+        if pointer is not None:
+            shadow.start_some(self, collection, pointer, list(zip(bodies, ordered, strict=True)), line)
+        return ordered
 
-    def _parsed(self, body: dict[str, Any], schema: CollectionSchema, deadline: Deadline) -> Asked | ShardlakeError:
+    def _parsed(
+        self, body: dict[str, Any], schema: CollectionSchema, uid: str, deadline: Deadline
+    ) -> Asked | ShardlakeError:
         try:
             several = sum(space.encoder is not None for space in schema.stored_spaces) > 1
             encoders = self._known_encoders(deadline) if several else {}
-            return parse_search(body, schema, encoders, inbox=inbox_of(self.settings.bucket))
+            inbox = inbox_of(self.settings.bucket)
+            return parse_search(body, schema, encoders, inbox=inbox, uid=uid, now_s=self.now())
         except ShardlakeError as error:
             return error
 
@@ -99,59 +124,122 @@ class Router:
             self._encoders.update(decode_description(answered))
         return self._encoders
 
-    def _run(
-        self, asked: Sequence[Asked | ShardlakeError], version: Version, timer: _Timer, deadline: Deadline, line: Line
-    ) -> list[Outcome]:
-        numbers = [number for number, search in enumerate(asked) if isinstance(search, Asked)]
-        understood = [search for search in asked if isinstance(search, Asked)]
-        digests = {space.name: space.encoder_digest for space in version.manifest.spaces}
-        with timer.phase("encode"):
-            vectors, encodes = embed(understood, self.invoker, self.settings.encode_function, deadline, digests)
-        with timer.phase("plan"):
-            plans = {
-                number: plan(search, vector, version, self.versions, deadline)
-                for number, search, vector in zip(numbers, understood, vectors, strict=True)
-                if not isinstance(vector, ShardlakeError)
-            }
-        with timer.phase("shards"):
-            gathered = fan_out(plans, version.shards, self.invoker, self.settings.shard_search_function, deadline)
-        failed: dict[int, ShardlakeError] = {
-            number: vector
-            for number, vector in zip(numbers, vectors, strict=True)
-            if isinstance(vector, ShardlakeError)
-        }
-        with timer.phase("merge"):
-            costs = self._costs(gathered, encodes, timer)
-            outcomes = [
-                self._outcome(number, search, failed, plans, gathered, version, costs)
-                for number, search in enumerate(asked)
-            ]
-        _describe(line, outcomes, gathered, version)
-        if self.warming is not None and gathered.opened:
-            cold = [row for row in version.shards if row.shard_id in gathered.opened]
-            line.add(warm_ups=self.warming.start(cold))
+    def _versions_of(
+        self, asked: Mapping[int, Asked], uid: str, current: Pointer | None
+    ) -> dict[Pointer | None, list[int]]:
+        """Returns which searches see which version: the current one, or that of their cursor; None: there is none."""
+        pinned = {one.cursor.version for one in asked.values() if one.cursor is not None}
+        known = {} if current is None else {current.version: current}
+        if pinned - known.keys():
+            known |= {pointer.version: pointer for pointer in self.catalog.versions(uid)}
+        found: dict[Pointer | None, list[int]] = {}
+        for number, one in asked.items():
+            pointer = current if one.cursor is None else known.get(one.cursor.version)
+            found.setdefault(pointer, []).append(number)
+        return found
+
+    def terms(self) -> Terms:
+        """Returns the frequencies of terms that this process keeps."""
+        if not self._terms:
+            self._terms.append(Terms(self.store))
+        return self._terms[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The searches of one request that see one version."""
+
+    router: Router
+    asked: Mapping[int, Asked]
+    version: Version
+    timer: Timer
+    deadline: Deadline
+
+    def run(self, line: Line) -> dict[int, Outcome]:
+        """Returns the outcome of each search, by number."""
+        costs = Gathered()
+        with self.timer.phase("shards"):
+            examples, failed = self._examples(costs)
+        going = {number: one for number, one in self.asked.items() if number not in failed}
+        with self.timer.phase("encode"):
+            embedded = self._embedded(going, examples)
+        failed |= embedded.failed
+        with self.timer.phase("plan"):
+            plans = self._plans(going, embedded, failed)
+        with self.timer.phase("shards"):
+            told = self._told(plans, costs)
+        with self.timer.phase("merge"):
+            shown = self._costs(costs, embedded.calls)
+            version = self.version.pointer.version
+            outcomes: dict[int, Outcome] = dict(failed)
+            for number, one in plans.items():
+                outcomes[number] = answer.compose(self.asked[number], one, told[number], version, shown)
+        line.add(version=version, invocations=costs.invocations, cold_starts=costs.cold_starts)
+        if self.router.warming is not None and costs.opened:
+            cold = [row for row in self.version.shards if row.shard_id in costs.opened]
+            line.add(warm_ups=self.router.warming.start(cold))
         return outcomes
 
-    def _outcome(  # noqa: PLR0917  # private: one caller
-        self,
-        number: int,
-        search: Asked | ShardlakeError,
-        failed: dict[int, ShardlakeError],
-        plans: dict[int, Plan],
-        gathered: Gathered,
-        version: Version,
-        costs: Costs,
-    ) -> Outcome:
-        if isinstance(search, ShardlakeError):
-            return search
-        if number in failed:
-            return failed[number]
-        told = {shard: gathered.answers[number, shard] for shard in plans[number].leaves}
-        return answer.compose(search, plans[number], told, version.pointer.version, costs)
+    def _fan_out(self, wanted: Wanted) -> Gathered:
+        call = self.router.invoker, self.router.settings.shard_search_function, self.deadline
+        return fan_out(wanted, self.version.shards, call)
 
-    def _costs(self, gathered: Gathered, encodes: int, timer: _Timer) -> Costs:
-        took_ms = timer.total()
-        own = took_ms["total"] / 1000 * self.settings.memory_mb / 1024
+    def _examples(self, costs: Gathered) -> tuple[dict[int, Vectors], dict[int, ShardlakeError]]:
+        wanted = lookups(self.asked, self.version)
+        gathered = self._fan_out(wanted)
+        costs.count(gathered)
+        made = {number: example_vectors(self.asked[number], list(gathered.told(number).values())) for number in wanted}
+        failed = {number: one for number, one in made.items() if isinstance(one, ShardlakeError)}
+        return {number: one for number, one in made.items() if not isinstance(one, ShardlakeError)}, failed
+
+    def _embedded(self, going: Mapping[int, Asked], examples: Mapping[int, Vectors]) -> Embedded:
+        digests = {space.name: space.encoder_digest for space in self.version.manifest.spaces}
+        call = self.router.invoker, self.router.settings.encode_function, self.deadline
+        return embed(going, examples, call, digests)
+
+    def _plans(
+        self, going: Mapping[int, Asked], embedded: Embedded, failed: dict[int, ShardlakeError]
+    ) -> dict[int, Plan]:
+        plans: dict[int, Plan] = {}
+        for number, queries in embedded.queries.items():
+            one = going[number]
+            try:
+                match = self.router.terms().source(one, self.version, self.deadline)
+            except ShardlakeError as error:
+                failed[number] = error
+                continue
+            plans[number] = plan(one, queries, match, self.version, self.router.versions, self.deadline)
+        return plans
+
+    def _told(self, plans: Mapping[int, Plan], costs: Gathered) -> dict[int, dict[int, Told]]:
+        """Returns what the shards said, further rounds for groups included, by search and shard."""
+        gathered = self._fan_out({number: one.leaves for number, one in plans.items()})
+        costs.count(gathered)
+        told = {number: gathered.told(number) for number in plans}
+        for _ in range(MORE_GROUPS_ROUNDS):
+            if not self._ask_again(more_groups, plans, told, costs):
+                break
+        self._ask_again(missing_hits, plans, told, costs)
+        return told
+
+    def _ask_again(
+        self, further: Further, plans: Mapping[int, Plan], told: dict[int, dict[int, Told]], costs: Gathered
+    ) -> bool:
+        """Asks what `further` says, adds the answers to `told`, and returns whether there was anything new in them."""
+        wanted: dict[int, Mapping[int, LeafSearch]] = {}
+        for number, one in plans.items():
+            answers = {s: body for s, body in told[number].items() if not isinstance(body, ShardlakeError)}
+            if more := further(self.asked[number], one, answers):
+                wanted[number] = more
+        gathered = self._fan_out(wanted)
+        costs.count(gathered)
+        for (number, shard), body in gathered.answers.items():
+            told[number][shard] = joined(told[number][shard], body)
+        return any(isinstance(body, dict) and body["hits"] for body in gathered.answers.values())
+
+    def _costs(self, gathered: Gathered, encodes: int) -> Costs:
+        took_ms = self.timer.total()
+        own = took_ms["total"] / 1000 * self.router.settings.memory_mb / 1024
         return Costs(
             invocations=1 + encodes + gathered.invocations,
             cold_starts=gathered.cold_starts,
@@ -160,44 +248,30 @@ class Router:
         )
 
 
-class _Timer:
-    """Milliseconds by phase; phases of one name add up."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._began_s = clock()
-        self._took_ms = {"encode": 0.0, "plan": 0.0, "shards": 0.0, "merge": 0.0}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        began_s = self._clock()
-        try:
-            yield
-        finally:
-            self._took_ms[name] += (self._clock() - began_s) * 1000
-
-    def total(self) -> dict[str, float]:
-        return {"total": (self._clock() - self._began_s) * 1000, **self._took_ms}
+def _probing(asked: Mapping[int, Asked]) -> set[str]:
+    """Returns the spaces whose lists the router will choose, as far as that is known before the manifest is read."""
+    chosen = [one for one in asked.values() if one.filter is None and one.request.recall < 1]
+    spaces = [one.space for search in chosen for one in search.spaces]
+    return {space.name for space in spaces if not space.is_hashed}
 
 
-def _deadline(bodies: Sequence[dict[str, Any]], limit: Deadline, clock: Clock) -> Deadline:
-    # Read before the body is validated: a wrong one is refused below, and until then the default holds.
-    stated = [body.get("timeout_ms") for body in bodies]
-    valid = [value for value in stated if isinstance(value, int) and not isinstance(value, bool) and value > 0]
-    asked = Deadline.after(min([*valid, DEFAULT_TIMEOUT_MS] if len(valid) < len(stated) else valid), clock=clock)
-    return asked if asked.at_s < limit.at_s else limit
+def _unversioned(asked: Asked, timer: Timer) -> Outcome:
+    if asked.cursor is not None:
+        return NotFound(
+            "the version that the cursor belongs to is gone: search again from the first page",
+            kind=ErrorKind.VERSION_NOT_FOUND,
+            version=asked.cursor.version,
+        )
+    return answer.empty(asked, Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total()))
 
 
-def _describe(line: Line, outcomes: Sequence[Outcome], gathered: Gathered, version: Version) -> None:
+def _describe(line: Line, outcomes: Sequence[Outcome]) -> None:
     answers = [outcome for outcome in outcomes if not isinstance(outcome, ShardlakeError)]
     line.add(
-        version=version.pointer.version,
         searches=len(outcomes),
         failed_searches=len(outcomes) - len(answers),
         shards_failed=sum(len(body["shards"]["failed"]) for body in answers),
-        invocations=gathered.invocations,
-        cold_starts=gathered.cold_starts,
         codes_scanned=sum(body["stats"]["codes_scanned"] for body in answers),
-        rows_passing=sum(told["stats"]["rows_passing"] for told in gathered.answers.values() if isinstance(told, dict)),
+        rows_passing=sum(body["stats"]["rows_passing"] for body in answers),
         bytes_read=sum(body["stats"]["bytes_read"] for body in answers),
     )

@@ -72,8 +72,10 @@ def _is_worth_it(body: dict[str, Any], outcome: object) -> bool:
     """Returns whether there is something to check: a whole answer to a search by likeness that was not exact anyway."""
     if not isinstance(outcome, dict) or outcome["partial"] or body.get("query") is None:
         return False
-    # A page behind a cursor begins where the page before ended, which an exact search would have ended elsewhere.
-    return body.get("cursor") is None and body.get("recall", DEFAULT_RECALL) < 1
+    # A page behind a cursor begins where the page before ended, which an exact search would have ended elsewhere; and
+    # what re-orders the candidates re-orders every row of an exact search.
+    is_plain = not any(body.get(name) for name in ("cursor", "rank", "group_by", "diversity"))
+    return is_plain and body.get("recall", DEFAULT_RECALL) < 1
 
 
 def encode(answered: Answered) -> bytes:

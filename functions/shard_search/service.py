@@ -38,7 +38,7 @@ class ShardSearch:
         """
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
-        opened = not self._cache.holds(request.shard.key)
+        was_held = self._cache.holds(request.shard.key)
         together = self._together(request, deadline) if len(request.searches) > 1 else {}
         answers = tuple(
             self._answer(request, search, deadline, together.get(number))
@@ -52,7 +52,7 @@ class ShardSearch:
         return LeafReply(
             answers=answers,
             cold_start=cold,
-            opened=opened,
+            opened=not was_held and self._cache.holds(request.shard.key),
             held=held,
             took_ms=took_s * 1000,
             gb_seconds=gb_seconds,

@@ -71,6 +71,7 @@ MAX_MANIFEST_BYTES = 64 * MIB
 
 WARM_UP_MS = 20_000  # of one warm-up: well under the 30 s that shard_search has
 MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
+MAX_SUMMARY_VALUES_BYTES = 4 * 1024  # the distinct values of one keyword in a shard row, as JSON
 MAX_ASYNC_PAYLOAD_BYTES = (
     256 * 1024
 )  # Lambda asynchronous payload: the older of AWS's bounds, which every region honours

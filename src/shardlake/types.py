@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +109,11 @@ class SpaceSpec:
     index: IndexSpec = field(default_factory=IndexSpec)
     source: str | None = None
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether searches probe hash buckets, which shards choose themselves: there is no routing file of them."""
+        return self.index.type is IndexType.BINARY_MIH
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributeSpec:
@@ -147,6 +152,21 @@ class CollectionSchema:
     def attribute(self, name: str) -> AttributeSpec | None:
         """Returns the attribute of that name, or None."""
         return next((spec for spec in self.attributes if spec.name == name), None)
+
+
+class Summary(TypedDict):
+    """What a shard row says of one attribute, as JSON.
+
+    Attributes:
+        present: rows with a value. missing: rows without one.
+        values: all distinct values of a keyword, ascending, where they are few.
+        area: [south, west, north, east] around all places of a geo attribute; west > east crosses the date line.
+    """
+
+    present: int
+    missing: int
+    values: NotRequired[list[str]]
+    area: NotRequired[list[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ INDEXES = {
     "binary_mih": IndexSpec(type=IndexType.BINARY_MIH, bits=128),
 }
 SCORED_EXACTLY = {"ivf_flat", "flat", "binary_mih"}
-CASES = [(name, metric, shards) for name in INDEXES for metric in Metric for shards in (1, 3)]
+CASES = [(name, metric, 3 if metric is Metric.DOT else 1) for name in INDEXES for metric in Metric]
 # A mean over 40 queries of a true 0.95 has a standard error of 0.012: below 0.9 something is wrong and not unlucky.
 FLOOR = 0.9
 
@@ -128,19 +128,17 @@ def test_the_default_keeps_its_floor_and_scores_what_it_finds(name: str, metric:
 
 
 @pytest.mark.parametrize(("name", "metric", "shards"), CASES)
-@pytest.mark.parametrize("low", [0, 600, 2200, 2395])
-def test_a_filter_is_exact_and_its_answer_full(name: str, metric: Metric, shards: int, low: int) -> None:
+def test_a_filter_is_exact_and_its_answer_full(name: str, metric: Metric, shards: int) -> None:
     found = world(name, metric, shards)
-    passing = np.arange(low, ROWS)
 
-    shares = []
-    for query in found.queries[:10]:
-        rows = rows_of(find(found, query, filter={"number": {"$gte": low}}))
-        assert min(rows) >= low
-        assert len(set(rows)) == len(rows) == min(K, len(passing))
-        shares.append(len(set(rows) & set(found.nearest(query, passing))) / min(K, len(passing)))
-
-    assert np.mean(shares) >= FLOOR
+    for low in (0, 600, 2200, 2395):
+        passing, shares = np.arange(low, ROWS), []
+        for query in found.queries[:10]:
+            rows = rows_of(find(found, query, filter={"number": {"$gte": low}}))
+            assert min(rows) >= low
+            assert len(set(rows)) == len(rows) == min(K, len(passing))
+            shares.append(len(set(rows) & set(found.nearest(query, passing))) / min(K, len(passing)))
+        assert np.mean(shares) >= FLOOR
 
 
 @pytest.mark.parametrize("name", INDEXES)
@@ -167,8 +165,7 @@ def test_what_the_index_promises_was_measured_and_costs_less_than_everything(nam
 # A space computed from another ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric", Metric)
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize(("metric", "shards"), [(Metric.COSINE, 3), (Metric.DOT, 1), (Metric.L2, 1)])
 def test_a_space_from_another_finds_and_scores_by_its_sources_vectors(metric: Metric, shards: int) -> None:
     found = world("from v", metric, shards)
 
@@ -208,7 +205,7 @@ def test_a_hit_of_a_space_from_another_shows_the_vector_it_was_scored_by() -> No
 
 
 def test_few_buckets_are_opened_and_more_where_more_is_asked() -> None:
-    found = world("from v", Metric.COSINE, 1)
+    found = world("from v", Metric.DOT, 1)
     query = {"vector": {"sketch": found.queries[0].tolist()}}
 
     few = found.lake.search(query=query, nprobe=4, k=5)["stats"]

@@ -112,6 +112,15 @@ def test_zone_maps_keep_shards_from_being_asked(lake: Lake) -> None:
     assert answer["plan"]["shards_pruned"] == 2
 
 
+def test_what_a_filter_negates_keeps_shards_from_being_asked_too(lake: Lake) -> None:
+    lake.invoker.calls.clear()
+
+    answer = lake.search(filter={"number": {"$exists": False}}, k=5)
+
+    assert answer["hits"] == []
+    assert lake.invoker.calls["shard-search"] == 0
+
+
 def test_a_filter_that_no_shard_can_match_asks_nobody(lake: Lake) -> None:
     answer = lake.search(**_by_vector(filter={"number": -1}))
 
@@ -249,7 +258,7 @@ def test_bad_searches_of_a_batch_are_answered_in_their_place_and_hold_up_no_othe
     answer = lake.post("search:batch", {"searches": searches})
 
     kinds = [result.get("error", {}).get("kind") for result in answer.json["results"]]
-    assert kinds == ["k-out-of-range", None, "invalid-filter", "invalid-vector-dimension", "not-implemented", None]
+    assert kinds == ["k-out-of-range", None, "invalid-filter", "invalid-vector-dimension", "invalid-match", None]
     assert answer.json["results"][1]["hits"] == answer.json["results"][5]["hits"] == lake.search(**good)["hits"]
 
 

@@ -320,9 +320,10 @@ def test_a_store_that_is_down_spoils_nothing_that_the_router_keeps(lake: Lake, f
     router = lake.router(FlakyStore(lake.store, failures=failures))
     near = {"query": {"vector": {"v": QUERY}}}
 
-    for _ in range(failures):
-        answer = lake.post("search", near, router=router)
-        assert (answer.status, answer.kind) == (503, "store-unavailable")
+    # Manifest and routing file are read side by side: both failures may meet one search.
+    answer = lake.post("search", near, router=router)
+    assert (answer.status, answer.kind) == (503, "store-unavailable")
+    lake.post("search", near, router=router)
 
     assert lake.post("search", near, router=router).status == 200
 

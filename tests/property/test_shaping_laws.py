@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from fractions import Fraction
 from typing import Any
@@ -27,6 +28,12 @@ def test_a_sum_is_exact_whatever_the_parts(values: list[float], parts: int) -> N
     split = [from_wire(to_wire(exact_sum(part))) for part in np.array_split(array, parts)]
 
     assert sum(split) == exact_sum(array) == sum((Fraction(value) for value in values), Fraction(0))
+
+
+def test_a_sum_of_many_is_exact() -> None:
+    values = np.random.default_rng(5).standard_cauchy(2**20 + 12_345)
+
+    assert float(exact_sum(values)) == math.fsum(values.tolist())
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=30))

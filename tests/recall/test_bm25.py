@@ -10,9 +10,8 @@ import bm25s
 import numpy as np
 import pytest
 
-from shardlake.contracts.shard import LeafStats, MatchSource
+from shardlake.contracts.shard import LeafSearch, MatchSource
 from shardlake.core import bm25
-from shardlake.engine.match import ShardTerms
 from shardlake.format.container import Extent
 from shardlake.format.manifest import ManifestTerms, decode_manifest
 from shardlake.format.term_stats import TermStatistics
@@ -106,12 +105,9 @@ def found(lake: Lake, text: str) -> dict[str, float]:
     match = source(lake, text)
     scores: dict[str, float] = {}
     for number in range(len(lake.shards)):
-        shard = lake.opened(number)
-        reader = shard.reader(LeafStats())
-        rows, row_scores = ShardTerms(shard.header).search(match, reader, None)
-        assert (row_scores <= match.bound).all()
-        ids = [item_id for item_id, _ in shard._items(rows.tolist(), reader)]
-        scores.update(zip(ids, row_scores.tolist(), strict=True))
+        hits = lake.opened(number).search(LeafSearch(match=match, k=10_000, attributes=False)).hits
+        assert all(hit.score <= match.bound for hit in hits)
+        scores.update({hit.id: hit.score for hit in hits})
     return scores
 
 

@@ -7,9 +7,11 @@ Adapters: `dynamodb.py`; in memory: `shardlake.testing.memory_catalog`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from shardlake.types import Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,8 @@ class ShardRow:
         checksum: xxh3-64 of the whole object, hexadecimal.
         zone_maps: {attribute: [min, max]} over present values, for int, float, bool and datetime (as stored numbers),
             and for keyword (as strings). An attribute that is absent here cannot be pruned by; a catalog leaves the
-            longest out when all together are larger than limits.MAX_ZONE_MAPS_BYTES.
+            longest out when all together, with the summaries, are larger than limits.MAX_ZONE_MAPS_BYTES.
+        summaries: {attribute: what else is known of its values}, likewise; a row of an older writer has none.
     """
 
     shard_id: int
@@ -61,6 +64,7 @@ class ShardRow:
     rows: int
     lists: dict[str, tuple[int, int]]
     zone_maps: dict[str, tuple[object, object]]
+    summaries: dict[str, Summary] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

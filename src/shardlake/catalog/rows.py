@@ -33,22 +33,28 @@ Attribute = Mapping[str, str]
 
 
 def bounded(row: ShardRow) -> ShardRow:
-    """Returns the row with so many zone maps, shortest first, as fit MAX_ZONE_MAPS_BYTES.
+    """Returns the row with so many zone maps and summaries, shortest first, as fit MAX_ZONE_MAPS_BYTES together.
 
-    An attribute without a zone map cannot be pruned by, so leaving one out costs time and never an answer; cutting a
+    An attribute without them cannot be pruned by, so leaving one out costs time and never an answer; cutting a
     bound short would lose answers.
     """
-    sized = sorted((len(orjson.dumps([name, zone])), name) for name, zone in row.zone_maps.items())
-    kept: set[str] = set()
+    facts: dict[tuple[str, str], object] = {("zone", name): zone for name, zone in row.zone_maps.items()}
+    facts.update({("summary", name): summary for name, summary in row.summaries.items()})
+    sized = sorted((len(orjson.dumps([key[1], fact])), key) for key, fact in facts.items())
+    kept: set[tuple[str, str]] = set()
     total = 0
-    for size, name in sized:
+    for size, key in sized:
         total += size
         if total > MAX_ZONE_MAPS_BYTES:
             break
-        kept.add(name)
+        kept.add(key)
     if len(kept) == len(sized):
         return row
-    return replace(row, zone_maps={name: zone for name, zone in row.zone_maps.items() if name in kept})
+    return replace(
+        row,
+        zone_maps={name: zone for name, zone in row.zone_maps.items() if ("zone", name) in kept},
+        summaries={name: summary for name, summary in row.summaries.items() if ("summary", name) in kept},
+    )
 
 
 def to_item(row: Row) -> dict[str, Attribute]:
@@ -103,4 +109,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "BuildState": lambda attribute: BuildState(_text(attribute)),
     "dict[str, tuple[int, int]]": _pairs,
     "dict[str, tuple[object, object]]": _pairs,
+    "dict[str, Summary]": lambda attribute: {} if attribute is None else dict(orjson.loads(_text(attribute))),
 }

@@ -30,8 +30,21 @@ Filter = Annotated[
     str | None, typer.Option("--filter", "-f", metavar="JSON", help="Conditions on attributes, as in the API.")
 ]
 Match = Annotated[
-    str | None, typer.Option("--match", metavar="JSON", help="Full-text conditions (not in this release).")
+    list[str] | None,
+    typer.Option("--match", "-m", metavar="ATTRIBUTE=WORDS", help="Words to find in a text attribute; or JSON."),
 ]
+Fusion = Annotated[str | None, typer.Option(help="How several scores become one: mean, weighted, max or rrf.")]
+Rank = Annotated[str | None, typer.Option(help='An expression in place of the score: "score + log(1 + stock)".')]
+GroupBy = Annotated[
+    str | None, typer.Option("--group-by", metavar="ATTRIBUTE[:SIZE]", help="The best hits of each value.")
+]
+Facet = Annotated[
+    list[str] | None, typer.Option("--facet", metavar="ATTRIBUTE[:BINS]", help="Count an attribute's values.")
+]
+Like = Annotated[list[str] | None, typer.Option("--like", metavar="ID", help="More like this item.")]
+Unlike = Annotated[list[str] | None, typer.Option("--unlike", metavar="ID", help="Less like this item.")]
+Cursor = Annotated[str | None, typer.Option(help="Of the answer before: the page after it.")]
+Diversity = Annotated[float | None, typer.Option(help="From 0, the best hits, to 1, hits not like each other.")]
 Hits = Annotated[int | None, typer.Option("--k", "-k", help="How many hits.")]
 Recall = Annotated[float | None, typer.Option(help="The share of true neighbours wanted; 1 is exact.")]
 TimeoutMs = Annotated[int | None, typer.Option(help="When the answer must be there, complete or partial.")]
@@ -50,6 +63,14 @@ def search(
     vector: Vector = None,
     filter: Filter = None,  # the option's name
     match: Match = None,
+    like: Like = None,
+    unlike: Unlike = None,
+    fusion: Fusion = None,
+    rank: Rank = None,
+    group_by: GroupBy = None,
+    facet: Facet = None,
+    diversity: Diversity = None,
+    cursor: Cursor = None,
     k: Hits = None,
     recall: Recall = None,
     timeout_ms: TimeoutMs = None,
@@ -59,13 +80,21 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search a collection by words, a picture, a vector, a filter, or several of them together."""
-    asked = {
+    asked: dict[str, Any] = {
         "text": text,
         "image": image,
         "audio": audio,
         "video": video,
         "filter": _json_object(filter, "--filter", ErrorKind.INVALID_FILTER),
-        "match": _json_object(match, "--match", ErrorKind.INVALID_REQUEST),
+        "match": _match(match),
+        "like": like or None,
+        "unlike": unlike or None,
+        "fusion": fusion,
+        "rank": rank,
+        "group_by": _with_number(group_by, "size") if group_by else None,
+        "facets": [_facet(one) for one in facet or []] or None,
+        "diversity": diversity,
+        "cursor": cursor,
         "k": k,
         "recall": recall,
         "timeout_ms": timeout_ms,
@@ -130,6 +159,30 @@ def first_space(client: Client, collection: str) -> tuple[str, int]:
     return name, int(space["dimension"])
 
 
+def _match(options: list[str] | None) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for option in options or []:
+        name, given, words = option.partition("=")
+        if option.lstrip().startswith("{") or not given:
+            found |= _json_object(option, "--match", ErrorKind.INVALID_MATCH) or {}
+        else:
+            found[name] = words
+    return found or None
+
+
+def _facet(option: str) -> str | dict[str, Any]:
+    return _with_number(option, "bins") if ":" in option else option
+
+
+def _with_number(option: str, field: str) -> dict[str, Any]:
+    name, colon, number = option.partition(":")
+    if not colon:
+        return {"attribute": name}
+    if not number.isascii() or not number.isdecimal():
+        raise InvalidInput(f"{option}: behind the colon stands a whole number, the {field}")
+    return {"attribute": name, field: int(number)}
+
+
 def _json_object(text: str | None, option: str, kind: ErrorKind) -> dict[str, Any] | None:
     if text is None:
         return None
@@ -146,5 +199,8 @@ def _show(console: Console, answer: SearchAnswer) -> None:
     from shardlake.cli import hits
 
     hits.show(console, answer)
+    hits.show_facets(console, answer)
+    if answer.cursor is not None:
+        console.print(f"more: --cursor {answer.cursor}", style="dim", soft_wrap=True)
     if answer.plan is not None:
         console.print_json(data=dict(answer.plan))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from shardlake.cli.storage import Storage, open_storage
 from shardlake.errors import ErrorKind, InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -76,11 +77,13 @@ class Session:
         env: the environment variables.
         connect: makes a client from URL and token.
         cloud: the local cloud.
+        open_storage: finds the deployment's bucket and catalog.
     """
 
     env: Mapping[str, str]
     connect: Callable[[str, str | None], Client] = open_client
     cloud: LocalCloud = field(default_factory=EmbeddedCloud)
+    open_storage: Callable[[Session, Path | None], Storage] = open_storage
 
     def data_dir(self, given: Path | None) -> Path:
         """Returns the local cloud's folder: as given, else SHARDLAKE_DATA_DIR, else .shardlake."""
@@ -110,6 +113,10 @@ class Session:
     def client(self, data_dir: Path | None) -> AbstractContextManager[Client]:
         """Returns a client of the API that this session talks to; close it by leaving a `with`."""
         return self.connect(self.url(data_dir), self.env.get(TOKEN_VARIABLE) or None)
+
+    def storage(self, data_dir: Path | None) -> Storage:
+        """Returns the deployment's own bucket and catalog. Raises as `open_storage`."""
+        return self.open_storage(self, data_dir)
 
 
 def session_of(context: typer.Context) -> Session:

@@ -18,13 +18,17 @@ Raw = Mapping[str, "Json"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One item found. `score` is higher for better, whatever the metric; None where nothing was ranked or asked for."""
+    """One item found. `score` is higher for better, whatever the metric; None where nothing was ranked or asked for.
+
+    `group` is its value of what hits are grouped by; None too where the item has none.
+    """
 
     id: str
     score: float | None
     scores: Mapping[str, float]
     attributes: Mapping[str, Json]
     vectors: Mapping[str, Any] | None = None
+    group: str | int | bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,8 @@ class Stats:
     lists_probed: int = 0
     codes_scanned: int = 0
     rows_refined: int = 0
+    rows_passing: int = 0
+    rows_saved: int = 0
     object_reads: int = 0
     bytes_read: int = 0
     invocations: int = 0
@@ -67,6 +73,9 @@ class SearchAnswer:
     Attributes:
         partial: some shard did not answer; `shards.failed` says which and why.
         version: of the collection; the whole search saw exactly this one.
+        cursor: for the page after this one, with the same search; None where there is none.
+        facets: by attribute: {value: count}, or bins [{"from", "to", "count"}].
+        facet_stats: by attribute: count, min, max and avg, where they were asked for.
     """
 
     hits: tuple[Hit, ...]
@@ -77,6 +86,7 @@ class SearchAnswer:
     stats: Stats
     cursor: str | None = None
     facets: Mapping[str, Json] = field(default_factory=dict)
+    facet_stats: Mapping[str, Json] = field(default_factory=dict)
     plan: Mapping[str, Json] | None = None
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
 
@@ -185,6 +195,7 @@ def to_search(raw: dict[str, Any]) -> SearchAnswer:
         stats=_only_known(Stats, raw.get("stats") or {}),
         cursor=raw.get("cursor"),
         facets=raw.get("facets") or {},
+        facet_stats=raw.get("facet_stats") or {},
         plan=raw.get("plan"),
         raw=raw,
     )
@@ -264,6 +275,7 @@ def _to_hit(raw: dict[str, Any]) -> Hit:
         scores=raw.get("scores") or {},
         attributes=raw.get("attributes") or {},
         vectors=raw.get("vectors"),
+        group=raw.get("group"),
     )
 
 

@@ -30,11 +30,22 @@ class SearchParameters(TypedDict, total=False):
         text: words to search by.
         image: a picture to search by: a path, or the bytes of a file.
         vector: vectors to search by, by space.
+        like, unlike: ids of items: more like these, less like those.
         spaces: which spaces to search, where several could answer.
-        weights: how much each of text, image and vector counts.
+        weights: how much each of text, image, vector, like and match counts.
+        space_weights: how much each space, and match, counts with fusion weighted or rrf.
+        fusion: how the scores of several spaces, and of match, become one: mean, weighted, max or rrf.
+        match: words to be found in text attributes, such as {"title": 'boots "red leather"'}.
         filter: conditions on attributes, such as {"price": {"$lte": 100}}.
-        k: how many hits.
+        k: how many hits, or groups.
+        cursor: of the answer before, for the page after it.
         recall: the share of true neighbours wanted, in (0, 1]; 1 is exact.
+        nprobe: how many lists to probe, instead of what the recall asks for.
+        rank: an expression that takes the place of the score, such as "score + 0.1 * log(1 + stock)".
+        group_by: {"attribute": "brand", "size": 2}: the best hits of each value.
+        facets: attributes to be counted: names, or {"attribute", "bins" or "limit", "stats"}.
+        diversity: from 0, the best hits, to 1, hits that are not like each other.
+        include: what comes with a hit: attributes, scores, vectors.
         timeout_ms: when the answer must be there, complete or partial.
         require_complete: an incomplete answer is an error.
         explain: the answer says how it was planned.
@@ -49,7 +60,8 @@ class SearchParameters(TypedDict, total=False):
     unlike: Sequence[str] | None
     weights: Mapping[str, float] | None
     spaces: Sequence[str] | None
-    fusion: str | None
+    space_weights: Mapping[str, float] | None
+    fusion: Literal["mean", "weighted", "max", "rrf"] | None
     match: Mapping[str, str] | None
     filter: Mapping[str, Any] | None
     k: int | None
@@ -61,13 +73,14 @@ class SearchParameters(TypedDict, total=False):
     require_complete: bool | None
     rank: str | None
     group_by: Mapping[str, Any] | None
-    facets: Sequence[str] | None
+    facets: Sequence[str | Mapping[str, Any]] | None
+    diversity: float | None
     include: Sequence[str] | None
     explain: bool | None
 
 
 _MEDIA_FIELDS = ("image", "audio", "video")
-_QUERY_FIELDS = ("text", *_MEDIA_FIELDS, "vector", "like", "unlike", "weights", "spaces")
+_QUERY_FIELDS = ("text", *_MEDIA_FIELDS, "vector", "like", "unlike", "weights", "spaces", "space_weights")
 
 
 def search_body(parameters: SearchParameters) -> dict[str, Any]:

@@ -154,10 +154,11 @@ class HealthAnswer(_Answer):
 
 
 class Hit(_Answer):
-    """One hit; `score` is higher for nearer, whatever the metric."""
+    """One hit; `score` is higher for nearer, whatever the metric; `group` is there where hits are grouped."""
 
     id: str
     score: float | None = None
+    group: str | int | bool | None = None
     scores: dict[str, float] | None = None
     attributes: dict[str, Any] | None = None
     vectors: dict[str, list[float]] | None = None
@@ -179,13 +180,33 @@ class ShardCounts(_Answer):
     failed: list[ShardFailure]
 
 
+class FacetBin(_Answer):
+    """One bin of a histogram: values from `from` to below `to`, the last bin with both; moments for a datetime."""
+
+    from_: Annotated[float | str, Field(alias="from")]
+    to: float | str
+    count: int
+
+
+class FacetStats(_Answer):
+    """What an attribute's values are among the items that pass; null where there is none."""
+
+    count: int
+    min: float | str | None
+    max: float | str | None
+    avg: float | str | None
+
+
 class SearchAnswer(BaseModel):
-    """The hits, best first; `partial` says that a shard failed."""
+    """The hits, best first; `partial` says that a shard failed; `cursor` is there where more may follow."""
 
     hits: list[Hit]
     partial: bool
     stale: bool
     version: str | None
+    cursor: str | None
+    facets: dict[str, dict[str, int] | list[FacetBin]]
+    facet_stats: dict[str, FacetStats] | None = None
     shards: ShardCounts
     stats: dict[str, Any]
 

@@ -200,7 +200,7 @@ class LeafReply:
 
     Attributes:
         cold_start: whether it is the container's first answer.
-        opened: whether the container did not have the shard open yet.
+        opened: whether the shard is open now and was not before.
         held: after a warm-up.
     """
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Scored = tuple[float, str, T]
 """(score, id, whatever travels with it)."""
 
-_SORT_AT_MOST = 1_024  # scores that are sorted whole sooner than they are partitioned
+_SORT_AT_MOST = 128  # scores that are sorted whole sooner than they are partitioned
 
 
 def best_rows(scores: npt.NDArray[np.floating[Any]], k: int) -> Int64Array:

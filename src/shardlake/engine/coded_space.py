@@ -58,7 +58,7 @@ class CodedSpace:
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
-        if not (self.lists.all_loaded or self.lists.loaded[probe.lists].all()):
+        if not self.lists.has(probe.lists):
             self.load(probe.lists.tolist(), reader)
         coarse = -probe.scores if self.lists.space.metric is Metric.L2 else probe.scores
         chosen = None if passing is None else selector(passing.bitmap)

@@ -39,7 +39,7 @@ class PassingLists:
     """The rows that pass, by list: made once a filter and space.
 
     Attributes:
-        counts: (lists,) int64: rows of each list that pass.
+        counts: (lists,) int64: rows of each list that pass. lists: (m,) int64, those that have any.
     """
 
     def __init__(self, passing: RowSet, members: RowLists, lists: int) -> None:
@@ -49,6 +49,7 @@ class PassingLists:
         self._rows = rows[by_list]
         self._starts = np.searchsorted(lists_of_rows[by_list], np.arange(lists + 1))
         self.counts = np.diff(self._starts)
+        self.lists = np.flatnonzero(self.counts)
 
     @property
     def total(self) -> int:
@@ -57,14 +58,16 @@ class PassingLists:
 
     def all_rows(self) -> tuple[Int64Array, Int64Array]:
         """Returns all rows, and the lists they are in."""
-        return self._rows[self._starts[0] :], np.flatnonzero(self.counts)
+        return self._rows[self._starts[0] :], self.lists
 
     def rows(self, lists: Int64Array) -> Int64Array:
         """Returns the rows of those lists."""
-        if not len(lists):
-            return self._rows[:0]
-        starts = self._starts
-        return np.concatenate([self._rows[starts[number] : starts[number + 1]] for number in lists.tolist()])
+        # One gather instead of a slice a list: a filter that is thin leaves a few rows in each of many lists.
+        counts = self.counts[lists]
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if len(ends) else 0
+        found: Int64Array = self._rows[np.repeat(self._starts[lists] - ends + counts, counts) + np.arange(total)]
+        return found
 
 
 class Nearest:
@@ -177,7 +180,7 @@ class Nearest:
         queries = np.stack([source.query for source in sources])
         probes = self._probes(sources, queries, k, reader)
         lists_probed = np.unique(np.concatenate([probe.lists for probe in probes]))
-        if not (lists.all_loaded or lists.loaded[lists_probed].all()):
+        if not lists.has(lists_probed):
             self.space.load(lists_probed.tolist(), reader)
         wanted = max(sources[0].candidates, k)
         width = max(len(probe.lists) for probe in probes)
@@ -213,21 +216,29 @@ class Nearest:
         codes_there = lists.rows_in(probe.lists)
         if rows_there * REFINE_COST > codes_there * CODE_COST + source.candidates * REFINE_COST:
             return self._scan(source, probe, passing, k, reader, stats)
-        self.space.load(probe.lists.tolist(), reader)
+        if not lists.has(probe.lists):
+            self.space.load(probe.lists.tolist(), reader)
         stats.lists_probed += len(probe.lists)
         return self._refined(source, by_list.rows(probe.lists), "rows-of-lists", reader, stats)
 
     def _widened(self, source: VectorSource, k: int, by_list: PassingLists, reader: Reader) -> Probe:
         """Returns the nearest lists that hold passing rows: as many as the curve wants, and enough rows for k hits."""
         lists = self.space.lists
-        ranked = lists.rank_lists(source.query, lists.space.lists, reader)
-        has_any = by_list.counts[ranked.lists] > 0
-        numbers, scores = ranked.lists[has_any], ranked.scores[has_any]
-        reached = np.cumsum(by_list.counts[numbers])
+        all_scores = lists.scores(source.query, reader)
+        numbers = by_list.lists
+        scores = all_scores[numbers]
         rows_wanted = WIDENING * max(k, source.candidates if not source.widening else 0)
         lists_wanted = _lists_at(source.widening, by_list.total / max(1, int(lists.list_rows.sum())))
         if lists_wanted is None:  # without a curve: as many passing rows as an unfiltered probe would look at
             rows_wanted = max(rows_wanted, int(source.nprobe * lists.list_rows.mean()))
+        if lists_wanted is not None and lists_wanted < len(numbers):
+            # In most searches the lists that the curve wants have rows enough, and their order does not matter.
+            nearest = scores.argpartition(-lists_wanted)[-lists_wanted:]
+            if by_list.counts[numbers[nearest]].sum() >= rows_wanted:
+                return Probe(numbers[nearest], scores[nearest])
+        ranked = np.argsort(-scores, kind="stable")
+        numbers, scores = numbers[ranked], scores[ranked]
+        reached = np.cumsum(by_list.counts[numbers])
         enough = max(int(np.searchsorted(reached, rows_wanted)) + 1, lists_wanted or 0)
         return Probe(numbers[:enough], scores[:enough])
 
@@ -245,7 +256,8 @@ class Nearest:
             rows, lists = self._members(reader).all_rows()
         else:
             rows, lists = self._by_list(passing, reader).all_rows()
-        self.space.load(lists.tolist(), reader)
+        if not self.space.lists.has(lists):
+            self.space.load(lists.tolist(), reader)
         stats.lists_probed += len(lists)
         reader.check("score")
         return self._refined(source, rows, "rows", reader, stats)

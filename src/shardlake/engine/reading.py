@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.deadline import Deadline
 from shardlake.format.container import Block, Extent, decode_block, intact
+
+T = TypeVar("T")
 
 ReadRanges = Callable[[Sequence[tuple[int, int]], Deadline | None], list[bytes]]
 """Reads (start, stop) ranges of the shard's object, in parallel."""
@@ -138,6 +140,20 @@ def read_bytes(extents: Sequence[Extent]) -> int:
 
 def _spans(extents: Sequence[Extent]) -> list[tuple[int, int]]:
     return coalesce([(extent.offset, extent.offset + extent.bytes) for extent in extents])
+
+
+def groups(things: Iterable[T], size_of: Callable[[T], int], max_bytes: int) -> Iterator[list[T]]:
+    """Yields things in groups of about `max_bytes`, at least one thing each."""
+    group: list[T] = []
+    size = 0
+    for thing in things:
+        group.append(thing)
+        size += size_of(thing)
+        if size >= max_bytes:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def cut(extent: Extent, spans: Sequence[tuple[int, int]], data: Sequence[bytes]) -> bytes:

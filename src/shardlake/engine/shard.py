@@ -11,6 +11,7 @@ import numpy.typing as npt
 from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
 from shardlake.core.topk import best_rows
 from shardlake.deadline import Deadline
+from shardlake.engine.attributes import ShardAttributes
 from shardlake.engine.binary_space import Buckets, NearestBuckets
 from shardlake.engine.fusing import Candidates, Fusing
 from shardlake.engine.items import ShardItems
@@ -20,13 +21,11 @@ from shardlake.engine.reading import Ahead, Blocks, Reader, ReadRanges
 from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
 from shardlake.engine.space_types import CODED, open_space
 from shardlake.engine.spaces import OpenSpace, RowLists
-from shardlake.errors import ErrorKind, InvalidInput, NotFound
-from shardlake.format.columns import column_blocks, decode_column
+from shardlake.errors import ErrorKind, NotFound
 from shardlake.format.container import parse_tail
 from shardlake.format.shard import SHARD_KIND
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
-from shardlake.query.columns import Column, evaluate
-from shardlake.query.filter import attributes_of
+from shardlake.query.columns import Column
 from shardlake.query.groups import Group
 from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, Float64Array, IndexType, Int64Array
@@ -79,7 +78,7 @@ class OpenShard:
         self._blocks = blocks
         self._spaces: dict[str, OpenSpace] = {}
         self._nearest: dict[str, Nearest] = {}
-        self._columns: dict[str, Column] = {}
+        self.attributes = ShardAttributes(header)
         self._row_lists: dict[str, RowLists] = {}
         self._items = ShardItems(header)
         self._terms = ShardTerms(header)
@@ -90,7 +89,8 @@ class OpenShard:
         """What this shard holds in memory, near enough to bound a cache by."""
         spaces = sum(space.resident_bytes for space in self._spaces.values())
         spaces += sum(n.buckets.resident_bytes for n in self._nearest.values() if isinstance(n, NearestBuckets))
-        return self._items.resident_bytes + self._terms.resident_bytes + self._other_bytes + spaces
+        parts = self._items.resident_bytes + self._terms.resident_bytes + self.attributes.resident_bytes
+        return parts + self._other_bytes + spaces
 
     def forget_items(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
@@ -230,6 +230,9 @@ class OpenShard:
         else:
             shaped = shape(search, found.rows, found.scores, columns, order)
         table = found.table[:, shaped.positions] if isinstance(found, Candidates) else None
+        if table is None and search.rank is not None and (search.vectors or search.match):
+            # The expression has taken the place of the source's own score, which is still shown.
+            table = found.scores[None, shaped.positions].astype(np.float64)
         rows = counted if isinstance(counted, np.ndarray) else self._all_of(counted)
         return LeafAnswer(
             hits=self._hits(search, shaped.rows, shaped.scores, reader, table=table, groups=shaped.groups),
@@ -243,26 +246,13 @@ class OpenShard:
     def _passing(self, search: LeafSearch, reader: Reader) -> RowSet | None:
         if search.filter is None:
             return None
-        names = attributes_of(search.filter)
-        for name in names - self._columns.keys():
-            self._columns[name] = self._column(name, reader)
-        return RowSet(evaluate(search.filter, self._columns, self.header.rows))
+        return self.attributes.passing(search.filter, reader)
 
     def _all_of(self, passing: RowSet | None) -> Int64Array:
         return np.arange(self.header.rows) if passing is None else passing.rows
 
     def _columns_of(self, search: LeafSearch, reader: Reader) -> dict[str, Column]:
-        names = columns_of(search)
-        for name in names - self._columns.keys():
-            self._columns[name] = self._column(name, reader)
-        return {name: self._columns[name] for name in names}
-
-    def _column(self, name: str, reader: Reader) -> Column:
-        if name not in self.header.attributes:
-            raise InvalidInput(f"the shard has no attribute {name}", kind=ErrorKind.INVALID_FILTER)
-        arrays = {block: self._array(block, reader) for block in column_blocks(self.header, name)}
-        self._other_bytes += sum(array.nbytes for array in arrays.values())
-        return decode_column(self.header, name, arrays)
+        return {name: self.attributes.column(name, reader) for name in columns_of(search)}
 
     def _array(self, name: str, reader: Reader) -> npt.NDArray[np.generic]:
         return reader.array(name, self.header.directory.block(name))

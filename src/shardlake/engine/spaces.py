@@ -15,12 +15,14 @@ import numpy.typing as npt
 from shardlake.contracts.shard import LeafStats
 from shardlake.core.vectors import coarse_scores, coarse_scores_many, nearest_lists
 from shardlake.engine.reading import Reader
+from shardlake.errors import FormatError
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, Int64Array
 
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
+HANDFUL = 24  # lists over which Python adds faster than numpy
 NO_LIST = -1
 
 Scored = tuple[Int64Array, Float32Array]
@@ -52,13 +54,13 @@ class LoadedLists:
 
     def rank_lists(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists of this shard, nearest first."""
-        scores = self._scores(query, reader)
+        scores = self.scores(query, reader)
         numbers = nearest_lists(scores, count)
         return Probe(numbers, scores[numbers])
 
     def nearest(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists in any order, which is all that a scan needs."""
-        scores = self._scores(query, reader)
+        scores = self.scores(query, reader)
         if count >= len(scores):
             return Probe(np.arange(len(scores)), scores)
         numbers = scores.argpartition(-count)[-count:]
@@ -94,22 +96,31 @@ class LoadedLists:
             self.centroids = reader.array(name, self.header.directory.block(name))
             self._knows_all = True
 
-    def _scores(self, query: Float32Array, reader: Reader) -> Float32Array:
+    def scores(self, query: Float32Array, reader: Reader) -> Float32Array:
+        """Returns (lists,) float32: the coarse score of every list of this shard."""
         self.read_centroids(reader)
         return coarse_scores(query, self.centroids, self.space.metric)
 
     def rows_in(self, lists: Int64Array) -> int:
         """Returns how many rows lists have together; for a handful of lists Python adds faster than numpy."""
+        if len(lists) > HANDFUL:
+            return int(self.list_rows[lists].sum())
         rows = self.rows_of_list
         return sum([rows[number] for number in lists.tolist()])
+
+    def has(self, lists: Int64Array) -> bool:
+        """Returns whether all of those lists are loaded."""
+        return self.all_loaded or bool(self.loaded[lists].all())
 
     def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
         """Reads the lists that are not loaded yet, in one round; yields (number, block). Who takes one says `keep`."""
         missing = [number for number in lists if not self.loaded[number]]
         extents = [self.header.list_extent(self.space.name, number) for number in missing]
         for number, extent, data in zip(missing, extents, reader.extents(extents), strict=True):
-            rows = int(self.list_rows[number])
-            yield number, decode_list(self.space, rows, self.header.rows, extent, data)
+            block = decode_list(self.space, int(self.list_rows[number]), self.header.rows, extent, data)
+            if self.space.code_bytes and block.centroid is None and not self._knows_all:
+                raise FormatError("a list lacks its centroid", space=self.space.name, list=number)
+            yield number, block
 
     def keep(self, number: int, size_bytes: int, centroid: Float32Array | None = None) -> None:
         """Counts a list as loaded: everything that a search needs of it is in memory."""

@@ -6,21 +6,19 @@ exact searches read them, and they are the most.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from shardlake.contracts.shard import Held, LeafStats
-from shardlake.engine.reading import Reader, read_bytes
+from shardlake.engine.reading import Reader, groups, read_bytes
 from shardlake.engine.shard import OpenShard
 from shardlake.errors import DeadlineExceeded
 from shardlake.format.container import Extent
+from shardlake.format.postings import posting_extents
 from shardlake.format.terms import group_extents
 from shardlake.limits import MIB
 
 GROUP_BYTES = 64 * MIB  # read at a time: eight streams of the largest reads; held in memory until it is placed
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +47,13 @@ def warm_up(shard: OpenShard, reader: Reader, stats: LeafStats, bounds: Bounds) 
     Raises:
         FormatError: when what is read contradicts the format. Whatever the reads raise, but for the deadline.
     """
+    names = [space.name for space in shard.header.spaces.values() if space.source is None]
     try:
-        complete = all(_warm_lists(shard, name, reader, stats, bounds) for name in shard.header.spaces)
+        complete = all(_warm_lists(shard, name, reader, stats, bounds) for name in names)
         complete = complete and _warm_rest(shard, reader, stats, bounds)
     except DeadlineExceeded:
         complete = False
-    lists = [shard.space(name).lists for name in shard.header.spaces]
+    lists = [shard.space(name).lists for name in names]
     return Held(
         lists=sum(int(one.loaded.sum()) for one in lists),
         of_lists=sum(len(one.loaded) for one in lists),
@@ -67,7 +66,7 @@ def _warm_lists(shard: OpenShard, name: str, reader: Reader, stats: LeafStats, b
     """Returns whether all lists of a space are at hand now."""
     space = shard.space(name)
     missing = [number for number in range(space.lists.space.lists) if not space.lists.loaded[number]]
-    for numbers in _groups(missing, lambda number: _size(_of_list(shard, name, number))):
+    for numbers in groups(missing, lambda number: _size(_of_list(shard, name, number)), GROUP_BYTES):
         reader.check("warm up")
         extents = [extent for number in numbers for extent in _of_list(shard, name, number)]
         lacking, fits = reader.lacking(extents), _size(extents) <= bounds.room()
@@ -83,7 +82,7 @@ def _warm_lists(shard: OpenShard, name: str, reader: Reader, stats: LeafStats, b
 
 def _warm_rest(shard: OpenShard, reader: Reader, stats: LeafStats, bounds: Bounds) -> bool:
     """Returns whether everything but the lists is at hand now; where nothing is kept there is nothing to do."""
-    for group in _groups(reader.lacking(_rest(shard)) if reader.keeps else [], lambda extent: extent.bytes):
+    for group in groups(reader.lacking(_rest(shard)) if reader.keeps else [], lambda extent: extent.bytes, GROUP_BYTES):
         reader.check("warm up")
         if stats.bytes_read + read_bytes(group) > bounds.max_bytes:
             return False
@@ -100,31 +99,18 @@ def _of_list(shard: OpenShard, name: str, number: int) -> list[Extent]:
 
 def _rest(shard: OpenShard) -> Iterator[Extent]:
     header = shard.header
+    yield from posting_extents(header)
     for name, block in header.directory.blocks.items():
         if name not in header.arrays:
             yield Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
     for name, array in header.arrays.items():
-        if name.endswith("/pages"):  # of a sorted map
+        if name.endswith("/pages") or name.startswith("buckets/"):  # of a sorted map, of a hash
             yield from (Extent.of(row) for row in array[:, :3].tolist())
     yield from group_extents(header)
     yield from (header.item_extent(number) for number in range(len(header.arrays["items"])))
     for space in header.spaces.values():
-        if space.code_bytes:
+        if space.code_bytes and space.source is None:
             yield from (header.exact_extent(space.name, number) for number in range(space.lists))
-
-
-def _groups(things: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
-    """Yields things in groups of about GROUP_BYTES."""
-    group: list[T] = []
-    size = 0
-    for thing in things:
-        group.append(thing)
-        size += size_of(thing)
-        if size >= GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _size(extents: Sequence[Extent]) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from shardlake.errors import FormatError
 from shardlake.format.container import expect
 from shardlake.format.shard_header import ShardHeader
-from shardlake.query.columns import NUMBERS, Column, KeywordColumn, NumberColumn, PresenceColumn
+from shardlake.query.columns import NUMBERS, Column, GeoColumn, KeywordColumn, NumberColumn, PresenceColumn
 from shardlake.types import AttributeType
 
 Blocks = dict[str, npt.NDArray[Any]]
@@ -32,6 +32,9 @@ def decode_column(header: ShardHeader, name: str, blocks: Blocks) -> Column:
             return _keywords(part, header.rows, multi=spec.multi)
         packed = expect("present", part["present"], np.uint8, (-(-header.rows // 8),))
         present = np.unpackbits(packed, count=header.rows, bitorder="little").astype(bool)
+        if spec.type is AttributeType.GEO and "places" in part:
+            places = expect("places", part["places"], np.float64, (2, header.rows))
+            return GeoColumn(latitudes=places[0], longitudes=places[1], present=present)
         if spec.type not in NUMBERS:
             return PresenceColumn(present=present)
         return NumberColumn(

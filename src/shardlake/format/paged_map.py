@@ -11,7 +11,7 @@ A page: key offsets u4 (n + 1), padded to 8 bytes; values u8 (n × width); the k
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -133,6 +133,23 @@ class PagedMap:
         self._load({place for place in places if place >= 0}, read)
         return [self._pages[place].get(key) if place >= 0 else None for place, key in zip(places, keys, strict=True)]
 
+    def pages_of(self, keys: Sequence[bytes]) -> set[int]:
+        """Returns the numbers of the pages that `find` would look into."""
+        return {place for key in keys if (place := bisect_right(self._first_keys, key) - 1) >= 0}
+
+    def pages_between(self, low: bytes | None, high: bytes | None) -> range:
+        """Returns the numbers of the pages that may have keys with low <= key < high."""
+        first = max(0, bisect_right(self._first_keys, low) - 1) if low is not None else 0
+        return range(first, bisect_left(self._first_keys, high) if high is not None else len(self._first_keys))
+
+    def bounds(self, page: int) -> tuple[bytes, bytes | None]:
+        """Returns the first key of a page and of the page behind it, None where that is the end."""
+        return self._first_keys[page], self._first_keys[page + 1] if page + 1 < len(self._first_keys) else None
+
+    def missing(self, pages: Iterable[int]) -> list[Extent]:
+        """Returns where those of the pages lie that were not read yet, so that several maps are read in one round."""
+        return [Extent.of(self._table[number, :3].tolist()) for number in sorted(set(pages) - self._pages.keys())]
+
     def position(self, key: bytes, read: ReadExtents) -> int:
         """Returns how many keys are at most `key`. Cost: one read."""
         place = bisect_right(self._first_keys, key) - 1
@@ -143,10 +160,9 @@ class PagedMap:
 
     def between(self, low: bytes | None, high: bytes | None, read: ReadExtents) -> Iterator[tuple[bytes, Values]]:
         """Yields the entries with low <= key < high, ascending; None is no bound. Cost: one round, all their pages."""
-        first = max(0, bisect_right(self._first_keys, low) - 1) if low is not None else 0
-        last = bisect_left(self._first_keys, high) if high is not None else len(self._first_keys)
-        self._load(set(range(first, last)), read)
-        for number in range(first, last):
+        numbers = self.pages_between(low, high)
+        self._load(set(numbers), read)
+        for number in numbers:
             page = self._pages[number]
             start = bisect_left(page.keys, low) if low is not None else 0
             stop = bisect_left(page.keys, high) if high is not None else len(page.keys)
@@ -155,7 +171,7 @@ class PagedMap:
 
     def _load(self, numbers: set[int], read: ReadExtents) -> None:
         missing = sorted(numbers - self._pages.keys())
-        extents = [Extent.of(self._table[number, :3].tolist()) for number in missing]
+        extents = self.missing(missing)
         if not extents:
             return
         for number, extent, data in zip(missing, extents, read(extents), strict=True):

@@ -21,7 +21,6 @@ from shardlake.core.fast_scan import packed_bytes
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, verify
 from shardlake.format.paged_map import PagedMapIndex, write_pages
-from shardlake.query.columns import Column, KeywordColumn, NumberColumn
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
@@ -155,22 +154,6 @@ class ShardWriter:
         offsets = np.cumsum([4 * (len(parts) + 1), *map(len, parts)]).astype("<u4")
         extent = self._writer.append(b"".join([offsets.tobytes(), *parts]))
         self._chunks.append((*extent, first_row))
-
-    def add_column(self, name: str, column: Column) -> None:
-        """Writes one attribute column."""
-        prefix = f"attribute/{name}"
-        if isinstance(column, KeywordColumn):
-            encoded = [value.encode() for value in column.dictionary]
-            self._writer.add_bytes(f"{prefix}/dictionary", b"".join(encoded))
-            ends = np.cumsum([0, *map(len, encoded)]).astype(np.uint32)
-            self._writer.add_array(f"{prefix}/dictionary_offsets", ends)
-            self._writer.add_array(f"{prefix}/codes", column.codes)
-            if column.offsets is not None:
-                self._writer.add_array(f"{prefix}/offsets", column.offsets)
-            return
-        self._writer.add_array(f"{prefix}/present", np.packbits(column.present, bitorder="little"))
-        if isinstance(column, NumberColumn):
-            self._writer.add_array(f"{prefix}/values", column.values)
 
     def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
         """Writes a named array: `id_rank`, `row_lists/…`, `centroids/…`, and in the tail `codewords/…`."""

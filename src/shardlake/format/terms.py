@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,11 @@ from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, expect, verify
 from shardlake.format.packed import Whole, pack_all, read_varint, unpack, varint
 from shardlake.format.paged_map import PagedMap, PagedMapIndex, ReadExtents, write_pages
-from shardlake.format.shard_header import ShardHeader
 from shardlake.limits import MAX_TOKENS_PER_TEXT
 from shardlake.types import AttributeSpec, AttributeType, Int64Array
+
+if TYPE_CHECKING:  # the router reads terms too, and a shard's header comes with faiss
+    from shardlake.format.shard_header import ShardHeader
 
 MAP = "terms"
 GROUPS = "term_groups"

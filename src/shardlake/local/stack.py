@@ -81,10 +81,10 @@ def deploy(endpoint: str, deployment: Deployment) -> dict[str, str]:
     stub = _zip({"shardlake-stub.txt": deployment.code})
     try:
         packages = _upload(endpoint, deployment.code, stub)
-        formation = _client("cloudformation", endpoint)
+        formation = emulator_client("cloudformation", endpoint)
         _apply(formation, deployment, packages)
         outputs = _wait(formation)
-        functions = _client("lambda", endpoint)
+        functions = emulator_client("lambda", endpoint)
         _check_functions(functions, outputs, stub)
         _repair_event_sources(functions)
     except (BotoCoreError, ClientError) as exc:
@@ -92,7 +92,8 @@ def deploy(endpoint: str, deployment: Deployment) -> dict[str, str]:
     return outputs
 
 
-def _client(service: str, endpoint: str) -> Any:  # noqa: ANN401  # boto3's clients are typed by the service's name only
+def emulator_client(service: str, endpoint: str) -> Any:  # noqa: ANN401  # boto3's clients are typed by the service's name only
+    """Returns a client of a service of the emulator, with its credentials and none of the user's set-up."""
     session = botocore.session.Session(session_vars=NO_USER_SETUP)
     return boto3.Session(botocore_session=session).client(
         service,
@@ -106,7 +107,7 @@ def _client(service: str, endpoint: str) -> Any:  # noqa: ANN401  # boto3's clie
 
 def _upload(endpoint: str, code: str, stub: bytes) -> dict[str, str]:
     """Puts the stubs where the template looks for packages. Returns the template's parameters for them."""
-    s3 = _client("s3", endpoint)
+    s3 = emulator_client("s3", endpoint)
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=ARTIFACTS)
     layer = _zip({"python/shardlake-stub.txt": "packages come from the interpreter that runs the local cloud"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from typing import Any
@@ -19,7 +19,10 @@ import orjson
 from shardlake import limits
 from shardlake.errors import ErrorKind, InvalidInput
 
-_FORM = 1
+ROUNDING = 1e-5  # of scores, relative: sums of float32 products depend on how many rows stand beside a row
+MAX_NEAR_BYTES = 3_072  # of ids, so that a cursor stays within limits.MAX_CURSOR_CHARS
+
+_FORM = 2
 _CHECK_CHARS = 16
 # What may differ from page to page: none of it changes which hits there are, nor their order.
 _FREE = frozenset(
@@ -39,6 +42,8 @@ class Cursor:
         now_s: what `now()` was, seconds since 1970.
         exact: the spaces that were searched exactly. Scores of an exact search differ from those of a scan in their
             last digits, so pages do not change from one to the other.
+        near: items shown whose score is that of the last hit but for rounding (`nearly_last`): a scan that scores them
+            beside other rows may place them behind it, and they must not come again.
     """
 
     version: str
@@ -48,6 +53,23 @@ class Cursor:
     shown: int
     now_s: float
     exact: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+
+
+def nearly_last(shown: Sequence[tuple[float, str]]) -> tuple[str, ...]:
+    """Returns the items whose score differs from the last one's by no more than float32 sums may, the last ones first.
+
+    Args:
+        shown: (score, id) of all hits that may be near, in the order shown.
+    """
+    found: list[str] = []
+    size_bytes = 0
+    for score, item_id in reversed(shown):
+        size_bytes += len(item_id.encode())
+        if abs(score - shown[-1][0]) > ROUNDING * max(1.0, abs(score)) or size_bytes > MAX_NEAR_BYTES:
+            break
+        found.append(item_id)
+    return tuple(found)
 
 
 def request_digest(uid: str, body: Mapping[str, Any]) -> str:
@@ -83,17 +105,30 @@ def decode(text: str, digest: str) -> Cursor:
         data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         check, body = data[:_CHECK_CHARS], data[_CHECK_CHARS:]
         form, *fields = orjson.loads(body)
-        version, of_search, score, last, shown, now_s, exact = fields
+        version, of_search, score, last, shown, now_s, exact, near = fields
     except (binascii.Error, ValueError, TypeError) as exc:
         raise _invalid("the cursor is none of ours") from exc
     is_whole = check == _check(body).encode() and form == _FORM
     is_typed = all(isinstance(text, str) for text in (version, last)) and isinstance(shown, int) and shown >= 0
     are_finite = all(isinstance(value, float | int) and math.isfinite(value) for value in (score, now_s))
-    if not (is_whole and is_typed and are_finite and isinstance(exact, list)):
+    if not (is_whole and is_typed and are_finite and _are_texts(exact) and _are_texts(near)):
         raise _invalid("the cursor is none of ours, or has changed on its way")
     if of_search != digest:
         raise _invalid("the cursor is of another search: only k, include and the like may change between pages")
-    return Cursor(version=version, digest=of_search, score=score, id=last, shown=shown, now_s=now_s, exact=tuple(exact))
+    return Cursor(
+        version=version,
+        digest=of_search,
+        score=score,
+        id=last,
+        shown=shown,
+        now_s=now_s,
+        exact=tuple(exact),
+        near=tuple(near),
+    )
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _check(body: bytes) -> str:

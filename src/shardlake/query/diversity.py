@@ -15,10 +15,10 @@ def reorder(scores: Float64Array, vectors: Float32Array, diversity: float, k: in
 
     The first is always the best by score. Each next one has the greatest
 
-        (1 − diversity) × relevance − diversity × (largest cosine with what was chosen)
+        (1 − diversity) × relevance − diversity × (largest cosine with what was chosen, at least 0)
 
-    where relevance is the score, moved to [0, 1] over the candidates, so that scores of any metric, and of rank
-    expressions, weigh the same. What is equal stays in the order of the candidates.
+    so that being the opposite is no merit. Relevance is the score, moved to [0, 1] over the candidates, so that scores
+    of any metric, and of rank expressions, weigh the same. What is equal stays in the order of the candidates.
 
     Args:
         scores: (n,) float64, best first, ties by id.
@@ -35,7 +35,7 @@ def reorder(scores: Float64Array, vectors: Float32Array, diversity: float, k: in
     unit = np.divide(vectors, norms, out=np.zeros(vectors.shape, np.float64), where=norms > 0)
     best, worst = scores[0], scores[-1]
     relevance = (scores - worst) / (best - worst) if best > worst else np.ones(len(scores))
-    nearest = np.full(len(scores), -np.inf)
+    nearest = np.zeros(len(scores))
     is_open = np.ones(len(scores), bool)
     chosen = [0]
     while len(chosen) < min(k, len(scores)):

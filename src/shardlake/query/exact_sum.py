@@ -16,12 +16,13 @@ from shardlake.types import Float64Array
 _UNIT = 1074  # the smallest float64 above 0 is 2^-1074
 _MANTISSA = 53
 _HALF = 32
+_CHUNK = 2**20
 
 
 def exact_sum(values: npt.NDArray[Any]) -> Fraction:
     """Returns the exact sum of (n,) finite numbers of any integer or float type.
 
-    Cost: a few passes over the values, and one for each binary exponent that occurs.
+    Cost: a few passes over the values.
     """
     if values.dtype.kind != "f":
         return Fraction(_whole(values.astype(np.int64)))
@@ -35,13 +36,21 @@ def _whole(values: npt.NDArray[np.int64]) -> int:
 
 
 def _of_floats(values: Float64Array) -> int:
+    return sum(_of_chunk(values[first : first + _CHUNK]) for first in range(0, len(values), _CHUNK))
+
+
+def _of_chunk(values: Float64Array) -> int:
     fractions, exponents = np.frexp(values)
     # value = mantissa × 2^(exponent - 53); a subnormal has trailing zeros to give back, so the shift below is exact.
     mantissas = np.ldexp(fractions, _MANTISSA).astype(np.int64)
+    lowest = int(exponents.min())
+    # Halves of mantissas, by exponent: as floats these sums are exact, since _CHUNK × 2^32 is less than 2^53.
+    high = np.bincount(exponents - lowest, weights=mantissas >> _HALF)
+    low = np.bincount(exponents - lowest, weights=mantissas & (2**_HALF - 1))
     total = 0
-    for exponent in np.unique(exponents[mantissas != 0]).tolist():
-        part = _whole(mantissas[exponents == exponent])
-        shift = exponent - _MANTISSA + _UNIT
+    for place in np.flatnonzero((high != 0) | (low != 0)).tolist():
+        part = (int(high[place]) << _HALF) + int(low[place])
+        shift = lowest + place - _MANTISSA + _UNIT
         total += part << shift if shift >= 0 else part >> -shift
     return total
 

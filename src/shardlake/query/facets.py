@@ -173,6 +173,8 @@ def _keyword_counts(column: KeywordColumn, rows: Int64Array) -> list[tuple[str, 
 
 
 def _codes_of(column: KeywordColumn, offsets: npt.NDArray[np.uint32], rows: Int64Array) -> npt.NDArray[np.int32]:
+    if len(rows) == len(offsets) - 1:  # all rows, so all codes
+        return column.codes
     starts = offsets[rows].astype(np.int64)
     lengths = offsets[rows + 1].astype(np.int64) - starts
     ends = np.cumsum(lengths)

@@ -4,26 +4,30 @@ A filter travels as a small tree of lists (its wire form), every value already t
 
     ["and", node…]  ["or", node…]  ["not", node]  ["eq" | "gt" | "gte" | "lt" | "lte", attribute, value]
     ["in", attribute, [value…]]  ["exists", attribute]  ["all"]
+    ["prefix", attribute, text]  ["all_of", attribute, [value…]]
+    ["near", attribute, latitude, longitude, meters]  ["box", attribute, south, west, north, east]
 
-A missing attribute satisfies no comparison; `$ne` is `not eq` and `$nin` is `not in`, so it satisfies those.
+A missing attribute satisfies no condition; `$ne` is `not eq` and `$nin` is `not in`, so it satisfies those.
+`docs/filters.md` says what each operator means.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shardlake import limits
-from shardlake.errors import ErrorKind, InvalidInput, NotImplementedYet
+from shardlake.errors import ErrorKind, InvalidInput
+from shardlake.query.geo import parse_area, parse_circle
 from shardlake.types import AttributeSpec, AttributeType, CollectionSchema
 
 Node = list[Any]
 """A filter in wire form."""
 
 _ORDERED = {"$gt": "gt", "$gte": "gte", "$lt": "lt", "$lte": "lte"}
-_UNSERVED = frozenset({"$prefix", "$contains_all", "$geo_radius", "$geo_box"})
+_OF_GEO = frozenset({"$geo_radius", "$geo_box"})
 # RFC 3339 §5.6, as `contracts.attributes` takes it of items; datetime.fromisoformat alone would take weeks and more.
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,7 +39,6 @@ def parse(raw: Mapping[str, Any], schema: CollectionSchema) -> Node:
 
     Raises:
         InvalidInput: invalid-filter, with `place` in the filter.
-        NotImplementedYet: an operator that this release does not serve.
     """
     node = _object(raw, schema, "filter", 1)
     if sum(1 for _ in _walk(node)) > limits.MAX_FILTER_NODES:
@@ -91,36 +94,49 @@ def _entry(key: str, value: object, schema: CollectionSchema, place: str, depth:
 
 
 def _conditions(spec: AttributeSpec, value: object, place: str) -> Node:
-    if spec.type is AttributeType.GEO:
-        raise NotImplementedYet("filters on geo attributes are not served by this release", place=place)
-    if spec.type is AttributeType.TEXT and not (isinstance(value, Mapping) and set(value) == {"$exists"}):
-        raise _invalid("a text attribute is not filtered by value; declare it as keyword for that", place)
     if not isinstance(value, Mapping):
-        return ["eq", spec.name, _value(spec, value, place)]
+        return _operator(spec, "$eq", value, place)
     if not value:
         raise _invalid("a condition needs at least one operator", place)
     return _joined("and", [_operator(spec, word, operand, f"{place}.{word}") for word, operand in value.items()])
 
 
 def _operator(spec: AttributeSpec, word: str, operand: object, place: str) -> Node:
-    if word in _UNSERVED:
-        raise NotImplementedYet(f"{word} is not served by this release", place=place)
-    if word in _ORDERED:
-        if spec.type is AttributeType.BOOL:
-            raise _invalid("a bool has no order", place)
-        return [_ORDERED[word], spec.name, _value(spec, operand, place)]
-    simple: dict[str, Callable[[], Node]] = {
-        "$eq": lambda: ["eq", spec.name, _value(spec, operand, place)],
-        "$ne": lambda: ["not", ["eq", spec.name, _value(spec, operand, place)]],
-        "$in": lambda: ["in", spec.name, _values(spec, operand, place)],
-        "$nin": lambda: ["not", ["in", spec.name, _values(spec, operand, place)]],
-        "$not": lambda: ["not", _conditions(spec, operand, place)],
-        "$exists": lambda: _exists(spec, operand, place),
-    }
-    make = simple.get(word)
+    make = _OPERATORS.get(word)
     if make is None:
         raise _invalid(f"there is no operator {word}", place)
-    return make()
+    _check_type(spec, word, place)
+    return make(spec, operand, place)
+
+
+def _check_type(spec: AttributeSpec, word: str, place: str) -> None:
+    """Refuses an operator that the attribute's type does not have."""
+    if word in {"$exists", "$not"}:
+        return
+    if spec.type is AttributeType.TEXT:
+        raise _invalid("a text attribute is not filtered by value; declare it as keyword for that", place)
+    if (spec.type is AttributeType.GEO) != (word in _OF_GEO):
+        raise _invalid(f"{word} is not for an attribute of type {spec.type}", place)
+    if word in _ORDERED and spec.type is AttributeType.BOOL:
+        raise _invalid("a bool has no order", place)
+    if word in {"$prefix", "$contains_all"} and spec.type is not AttributeType.KEYWORD:
+        raise _invalid(f"{word} is not for an attribute of type {spec.type}", place)
+    if word == "$contains_all" and not spec.multi:
+        raise _invalid("$contains_all needs an attribute of several values", place)
+
+
+def _ordered(word: str) -> Callable[[AttributeSpec, object, str], Node]:
+    return lambda spec, operand, place: [word, spec.name, _value(spec, operand, place)]
+
+
+def _shape(word: str, parse_shape: Callable[[object], Sequence[float]]) -> Callable[[AttributeSpec, object, str], Node]:
+    def make(spec: AttributeSpec, operand: object, place: str) -> Node:
+        try:
+            return [word, spec.name, *parse_shape(operand)]
+        except ValueError as exc:
+            raise _invalid(str(exc), place) from exc
+
+    return make
 
 
 def _exists(spec: AttributeSpec, operand: object, place: str) -> Node:
@@ -128,6 +144,21 @@ def _exists(spec: AttributeSpec, operand: object, place: str) -> Node:
         raise _invalid("$exists takes true or false", place)
     node: Node = ["exists", spec.name]
     return node if operand else ["not", node]
+
+
+_OPERATORS: dict[str, Callable[[AttributeSpec, object, str], Node]] = {
+    **{word: _ordered(wire) for word, wire in _ORDERED.items()},
+    "$eq": lambda spec, operand, place: ["eq", spec.name, _value(spec, operand, place)],
+    "$ne": lambda spec, operand, place: ["not", ["eq", spec.name, _value(spec, operand, place)]],
+    "$in": lambda spec, operand, place: ["in", spec.name, _values(spec, operand, place)],
+    "$nin": lambda spec, operand, place: ["not", ["in", spec.name, _values(spec, operand, place)]],
+    "$not": lambda spec, operand, place: ["not", _conditions(spec, operand, place)],
+    "$exists": lambda spec, operand, place: _exists(spec, operand, place),
+    "$prefix": lambda spec, operand, place: ["prefix", spec.name, _value(spec, operand, place)],
+    "$contains_all": lambda spec, operand, place: ["all_of", spec.name, _values(spec, operand, place)],
+    "$geo_radius": _shape("near", parse_circle),
+    "$geo_box": _shape("box", parse_area),
+}
 
 
 def _values(spec: AttributeSpec, operand: object, place: str) -> list[Any]:
@@ -160,6 +191,7 @@ def to_column_value(spec: AttributeSpec, value: object) -> str | int | float | b
     if kind is AttributeType.DATETIME and isinstance(value, str):
         return microseconds(value)
     if kind is AttributeType.KEYWORD and isinstance(value, str):
+        value.encode()  # half a surrogate pair has no bytes to look for
         return value
     raise ValueError("the value has another type")
 
@@ -183,6 +215,8 @@ def microseconds(text: str) -> int:
     """Returns an RFC 3339 time with an offset as microseconds since 1970-01-01 UTC. Raises ValueError."""
     if not _DATETIME.fullmatch(text):
         raise ValueError("the time is not RFC 3339 with an offset")
-    moment = datetime.fromisoformat(text)
-    difference = moment - _EPOCH
-    return (difference.days * 86_400 + difference.seconds) * 1_000_000 + difference.microseconds
+    try:
+        # Turned to UTC first: an offset can lead out of the years that there are.
+        return (datetime.fromisoformat(text).astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+    except OverflowError as exc:
+        raise ValueError("no moment of the years 1 to 9999") from exc

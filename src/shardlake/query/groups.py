@@ -69,14 +69,14 @@ def group_codes(column: Column, rows: Int64Array) -> tuple[Int64Array, list[Grou
     Requires: a column of one value a row.
     """
     if isinstance(column, KeywordColumn) and column.offsets is None:
-        used, codes = np.unique(column.codes[rows], return_inverse=True)
-        return codes.astype(np.int64), [None if code < 0 else column.dictionary[code] for code in used]
+        named = column.codes[rows].astype(np.int64)
+        return np.where(named < 0, len(column.dictionary), named), [*column.dictionary, None]
     if not isinstance(column, NumberColumn):
         raise InternalError("hits are grouped by a column of one value a row")
     there = column.present[rows]
     distinct, codes = np.unique(np.where(there, column.values[rows], 0), return_inverse=True)
-    named = distinct.astype(bool) if column.values.dtype == np.uint8 else distinct
-    return np.where(there, codes, len(named)).astype(np.int64), [*named.tolist(), None]
+    values = distinct.astype(bool) if column.values.dtype == np.uint8 else distinct
+    return np.where(there, codes, len(values)).astype(np.int64), [*values.tolist(), None]
 
 
 def best_of_groups(scores: npt.NDArray[np.floating[Any]], codes: Int64Array, k: int, size: int) -> Int64Array:
@@ -89,20 +89,22 @@ def best_of_groups(scores: npt.NDArray[np.floating[Any]], codes: Int64Array, k: 
         codes: (n,) int64, the group of each.
         k, size: at least 1.
 
-    Cost: two sorts.
+    Cost: one pass over all; two sorts of the hits of the groups that are kept.
     """
-    by_score = np.argsort(-scores, kind="stable")
-    ranked, groups = scores[by_score], codes[by_score]
-    _, first, of_row = np.unique(groups, return_index=True, return_inverse=True)
-    best = ranked[first]
-    keeps_group = best >= np.sort(best)[::-1][min(k, len(best)) - 1] if len(best) else np.empty(0, bool)
+    if not len(scores):
+        return np.empty(0, np.int64)
+    best = np.full(int(codes.max()) + 1, -np.inf)
+    np.maximum.at(best, codes, scores.astype(np.float64))  # of one type, which is ten times as fast
+    last = np.sort(best)[::-1][min(k, len(best)) - 1]
+    candidates = np.flatnonzero((best >= last)[codes])
+    by_score = candidates[np.argsort(-scores[candidates], kind="stable")]
     # Hits of one group side by side, best first: the place within the group is the distance from its first.
-    by_group = np.argsort(of_row, kind="stable")
-    starts = np.flatnonzero(np.diff(of_row[by_group], prepend=-1))
+    by_group = np.argsort(codes[by_score], kind="stable")
+    starts = np.flatnonzero(np.diff(codes[by_score][by_group], prepend=-1))
     lengths = np.diff(starts, append=len(by_group))
     lasts = np.repeat(starts + np.minimum(size, lengths) - 1, lengths)
-    is_kept = ranked[by_group] >= ranked[by_group][lasts]
-    kept = by_group[is_kept & keeps_group[of_row[by_group]]]
+    ranked = scores[by_score]
+    kept = by_group[ranked[by_group] >= ranked[by_group][lasts]]
     return np.asarray(by_score[np.sort(kept)], np.int64)
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from shardlake.query.columns import Column, KeywordColumn, NumberColumn
+from shardlake.query.columns import Column, GeoColumn, KeywordColumn, NumberColumn
+from shardlake.query.geo import EARTH_RADIUS_M, distance_m
 from shardlake.query.rank import Expression
 from shardlake.types import BoolArray, Float64Array, Int64Array
 
 LARGEST = 1e300
 SMALLEST = 1e-300  # log's smallest argument; no scale or pivot is smaller
-EARTH_RADIUS_M = 6_371_008.8  # mean radius; IUGG 1980
 FARTHEST_M = math.pi * EARTH_RADIUS_M
 DEFAULT_DECAY = 0.5
 _DECAY_MARGIN = 1e-6  # decay lies within (0, 1)
@@ -88,12 +88,12 @@ class _Rows:
         return column.compare("eq", value)[self._rows].astype(np.float64)
 
     def distance(self, name: str, latitude: Expression, longitude: Expression) -> Numbers:
-        column: Any = self._columns[name]
-        there = self._present(name)
-        metres = distance_m(
-            column.latitude[self._rows], column.longitude[self._rows], self.value(latitude), self.value(longitude)
-        )
-        return np.where(there, metres, FARTHEST_M)
+        column = self._columns[name]
+        if not isinstance(column, GeoColumn):  # of a version whose columns know no places
+            return np.float64(FARTHEST_M)
+        latitudes, longitudes = column.latitudes[self._rows], column.longitudes[self._rows]
+        metres = distance_m(self.value(latitude), self.value(longitude), latitudes, longitudes)
+        return np.where(self._present(name), metres, FARTHEST_M)
 
     def _present(self, name: str) -> BoolArray:
         present: BoolArray = self._columns[name].present[self._rows]
@@ -111,16 +111,9 @@ _READINGS: dict[str, Callable[..., Numbers]] = {
 
 
 def _settled(values: Numbers) -> Numbers:
-    return np.clip(np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
-
-
-def distance_m(latitude: Numbers, longitude: Numbers, of_latitude: Numbers, of_longitude: Numbers) -> Numbers:
-    """Returns metres over the sphere between places in degrees: the haversine formula."""
-    phi, other_phi = np.radians(latitude), np.radians(of_latitude)
-    half_phi = np.sin((other_phi - phi) / 2)
-    half_lambda = np.sin(np.radians(np.subtract(of_longitude, longitude)) / 2)
-    chord = half_phi**2 + np.cos(phi) * np.cos(other_phi) * half_lambda**2
-    return 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    bounded = np.clip(values, -LARGEST, LARGEST)
+    missing = np.isnan(bounded)
+    return np.where(missing, 0.0, bounded) if missing.any() else bounded
 
 
 def _quotient(a: Numbers, b: Numbers) -> Numbers:

@@ -49,6 +49,7 @@ ROWS = st.one_of(
         rows=count,
         lists=st.dictionaries(text, st.tuples(count, count), max_size=3),
         zone_maps=st.dictionaries(text, st.tuples(bound, bound), max_size=3),
+        summaries=st.dictionaries(text, st.fixed_dictionaries({"present": count, "missing": count}), max_size=3),
     ),
     st.builds(SegmentRow, segment_id=text, order=text, key=text, rows=count, bytes=count, source=text, created_at=text),
     st.builds(

@@ -128,6 +128,7 @@ def test_zone_maps_are_the_smallest_and_largest_value_of_each_shard(coded: Lake)
         hits = coded.opened(number).search(EVERYTHING).hits
         values = [orjson.loads(hit.payload)["attributes"]["number"] for hit in hits]
         assert row.zone_maps == {"number": (min(values), max(values))}
+        assert row.summaries == {"number": {"present": row.rows, "missing": 0}}
 
 
 def test_exact_search_finds_what_a_scan_of_the_items_finds(coded: Lake) -> None:

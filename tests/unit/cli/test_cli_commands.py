@@ -127,6 +127,50 @@ def test_a_search_says_everything_that_it_was_told(shell: Shell, api: FakeApi, t
     }
 
 
+def test_a_search_says_how_its_hits_shall_be_shaped(shell: Shell, api: FakeApi) -> None:
+    shell(
+        *("search", "--match", 'title=red "leather boots"', "--match", '{"note": "a=b"}', "--fusion", "rrf"),
+        *("--rank", "score + stock", "--group-by", "brand:2", "--facet", "brand", "--facet", "price:5"),
+        *("--like", "a", "--like", "b", "--unlike", "c", "--cursor", "xyz", "--diversity", 0.5),
+    )
+
+    assert api.body() == {
+        "query": {"like": ["a", "b"], "unlike": ["c"]},
+        "match": {"title": 'red "leather boots"', "note": "a=b"},
+        "fusion": "rrf",
+        "rank": "score + stock",
+        "group_by": {"attribute": "brand", "size": 2},
+        "facets": ["brand", {"attribute": "price", "bins": 5}],
+        "cursor": "xyz",
+        "diversity": 0.5,
+    }
+    shell("search", "--group-by", "brand")
+    assert api.body() == {"group_by": {"attribute": "brand"}}
+
+
+@pytest.mark.parametrize("option", ["--group-by", "--facet"])
+def test_behind_a_colon_stands_a_number(shell: Shell, api: FakeApi, option: str) -> None:
+    assert shell("search", option, "brand:many", "--json").error["kind"] == "invalid-request"
+    assert api.seen == []
+
+
+def test_facets_scores_and_groups_are_shown(shell: Shell, api: FakeApi) -> None:
+    hits = [{**hit("boot-1", 0.7, colour="red"), "scores": {"visual": 0.6, "match": 7.25}, "group": "acme"}]
+    bins = [{"from": 0.5, "to": 10.0, "count": 1}, {"from": 10.0, "to": 20.0, "count": 1234}]
+    stats = {"price": {"count": 1235, "min": 0.5, "max": 20.0, "avg": 11.5}}
+    shaped = {"facets": {"[b]": {"acme": 3, "bolt": 1}, "price": bins, "none": {}}, "facet_stats": stats}
+    plain = api._search()
+    api.before = lambda request: (
+        answer(200, plain | shaped | {"hits": hits, "cursor": "xyz"}) if "search" in request.url.path else None
+    )
+
+    out = shell("search", "--text", "a").out
+
+    for shown in ("visual", "7.2500", "group", "acme", "[b]", "0.5 to 10", "1,234", "avg 11.5", "none: no values"):
+        assert shown in out
+    assert "--cursor xyz" in out
+
+
 @pytest.mark.parametrize("form", ["bare", "by-space", "npy"])
 def test_a_vector_comes_from_a_file(shell: Shell, api: FakeApi, tmp_path: Path, form: str) -> None:
     path = tmp_path / ("v.npy" if form == "npy" else "v.json")

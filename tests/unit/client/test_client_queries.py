@@ -24,6 +24,22 @@ def test_what_is_looked_for_goes_into_query_and_the_rest_beside_it() -> None:
     assert body == {"query": {"text": "boots", "weights": {"text": 1}}, "filter": {"price": {"$lte": 9}}, "k": 3}
 
 
+def test_examples_and_weights_go_into_query_and_shaping_beside_it() -> None:
+    query = {"like": ["a"], "unlike": ["b"], "space_weights": {"visual": 2}, "spaces": ["visual"]}
+    beside = {
+        "match": {"title": "x"},
+        "fusion": "weighted",
+        "rank": "score",
+        "group_by": {"attribute": "brand"},
+        "facets": ["brand", {"attribute": "price", "bins": 3}],
+        "diversity": 0.5,
+        "cursor": "x",
+        "nprobe": 3,
+    }
+
+    assert search_body({**query, **beside}) == {"query": query, **beside}  # type: ignore[typeddict-item]
+
+
 @pytest.mark.parametrize("as_what", [bytes, str, Path])
 def test_a_picture_is_bytes_or_a_path(as_what: type, tmp_path: Path) -> None:
     path = tmp_path / "p.png"

@@ -9,12 +9,9 @@ from pathlib import Path
 import pytest
 
 from docs import generate
-from shardlake.contracts.collection import SERVED_INDEX_TYPES
 from shardlake.contracts.routes import ROUTES
 from shardlake.contracts.search import SearchRequest, refuse_unserved
 from shardlake.errors import NotImplementedYet
-from shardlake.query import filter as grammar
-from shardlake.types import IndexType
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,18 +33,8 @@ def test_each_route_that_is_not_served_is_listed() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"match": {"title": "x"}},
-        {"cursor": "x"},
-        {"rank": "score"},
-        {"group_by": {"attribute": "x"}},
-        {"facets": ["x"]},
-        {"query": {"like": ["x"]}},
-        {"query": {"unlike": ["x"]}},
         {"query": {"audio": {"s3": "x"}}},
         {"query": {"video": {"s3": "x"}}},
-        {"fusion": "max"},
-        {"fusion": "rrf"},
-        {"include": ["vectors"]},
     ],
     ids=str,
 )
@@ -56,13 +43,7 @@ def test_each_search_field_that_is_refused_is_listed(body: dict[str, object]) ->
         refuse_unserved(SearchRequest.model_validate(body))
 
     field = str(refused.value.context["field"])
-    word = str(body["fusion"]) if field == "fusion" else field.split()[0]
-    assert f"`{word}`" in UNSERVED
-
-
-def test_each_operator_and_index_type_that_is_not_served_is_listed() -> None:
-    for word in [*grammar._UNSERVED, *(kind for kind in IndexType if kind not in SERVED_INDEX_TYPES)]:
-        assert f"`{word}`" in UNSERVED
+    assert f"`{field}`" in UNSERVED
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

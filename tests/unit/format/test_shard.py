@@ -39,6 +39,13 @@ def test_no_flipped_byte_of_a_shard_goes_unnoticed_where_it_is_read(file: tuple[
     assert silent == []
 
 
+def test_a_list_without_its_centroid_is_a_format_error_where_no_table_has_it() -> None:
+    data, tail = tiny_shard.write(centroids_in_lists=False)
+
+    with pytest.raises(FormatError):
+        tiny_shard.everything(data, tail)
+
+
 def test_the_match_of_this_suite_finds_the_row_with_the_phrase(file: tuple[bytes, int]) -> None:
     (found,) = tiny_shard.everything(*file, more=[tiny_shard.matching()])[-1]
 

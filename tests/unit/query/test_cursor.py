@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from shardlake import limits
 from shardlake.errors import ErrorKind, InvalidInput
-from shardlake.query.cursor import Cursor, decode, encode, request_digest
+from shardlake.query.cursor import MAX_NEAR_BYTES, Cursor, decode, encode, nearly_last, request_digest
 
 DIGEST = request_digest("u1", {"filter": {"a": 1}})
-CURSOR = Cursor(version="000001-a", digest=DIGEST, score=0.1, id="x", shown=10, now_s=1.5, exact=("v",))
+CURSOR = Cursor(
+    version="000001-a", digest=DIGEST, score=0.1, id="x", shown=10, now_s=1.5, exact=("v",), near=("x", "w")
+)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -27,6 +29,18 @@ def test_a_cursor_comes_back_as_it_went(score: float, last: str, shown: int, now
 
     assert decode(text, DIGEST) == cursor
     assert len(text) <= limits.MAX_CURSOR_CHARS
+
+
+def test_what_rounding_could_move_behind_the_last_hit_is_kept_as_far_as_there_is_room() -> None:
+    shown = [(0.9, "a"), (0.5000001, "b"), (0.5, "c"), (0.4999999, "d")]
+
+    assert nearly_last(shown) == ("d", "c", "b")
+    assert nearly_last([(0.0, "a")]) == ("a",)
+    assert nearly_last([(1e9 + 1, "a"), (1e9, "b")]) == ("b", "a")
+    ties = [(0.5, "é" * 100 + str(number)) for number in range(1000)]
+    kept = nearly_last(ties)
+    assert sum(len(name.encode()) for name in kept) <= MAX_NEAR_BYTES
+    assert len(encode(replace(CURSOR, id="é" * 512, near=kept))) <= limits.MAX_CURSOR_CHARS
 
 
 def test_any_character_changed_is_noticed() -> None:

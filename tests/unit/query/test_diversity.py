@@ -41,7 +41,7 @@ def test_each_choice_is_the_one_that_the_formula_ranks_first() -> None:
     for step in range(1, 6):
         chosen = order[:step]
         values = {
-            i: 0.6 * relevance[i] - 0.4 * max(float(unit[i] @ unit[j]) for j in chosen)
+            i: 0.6 * relevance[i] - 0.4 * max(0.0, *(float(unit[i] @ unit[j]) for j in chosen))
             for i in range(12)
             if i not in chosen
         }

@@ -38,3 +38,32 @@ def test_an_answer_that_keeps_the_laws_breaks_none() -> None:
 )
 def test_a_broken_law_is_named(change: dict[str, Any], law: str) -> None:
     assert broken(**{**GOOD, **change}) == [law]
+
+
+GROUPED: dict[str, Any] = {
+    **GOOD,
+    "hits": [("b", 0.5), ("d", 0.1), ("a", 0.25), ("c", 0.25)],
+    "k": 2,
+    "groups": ["x", "x", None, None],
+    "size": 2,
+}
+
+
+def test_groups_and_free_orders_have_laws_of_their_own() -> None:
+    assert broken(**GROUPED) == []
+    assert broken(**{**GOOD, "hits": [("b", 0.5), ("c", 0.1), ("a", 0.25)], "is_free": True}) == []
+    assert broken(**{**GOOD, "hits": [("a", 0.1), ("b", 0.5)], "is_free": True}) == ["the first hit is the best"]
+
+
+@pytest.mark.parametrize(
+    ("change", "law"),
+    [
+        ({"k": 1, "hits": GROUPED["hits"][:2], "groups": ["x", "y"]}, "at most k groups, each once"),
+        ({"groups": ["x", "y", "x", "y"], "k": 2}, "at most k groups, each once"),
+        ({"size": 3, "groups": ["x", "x", "x", "x"]}, "hits of a group are in order, ties by id"),
+        ({"k": 4, "size": 1}, "at most size hits of a group"),
+        ({"hits": [("d", 0.1), ("e", 0.05), ("b", 0.5), ("c", 0.2)]}, "groups are in the order of their best"),
+    ],
+)
+def test_a_broken_law_of_groups_is_named(change: dict[str, Any], law: str) -> None:
+    assert law in broken(**{**GROUPED, **change})

@@ -14,7 +14,7 @@ from shardlake import limits
 from shardlake.errors import ErrorKind, InvalidInput
 from shardlake.query.columns import Column, build_column
 from shardlake.query.rank import attributes_of, parse
-from shardlake.query.rank_scores import FARTHEST_M, LARGEST, distance_m, evaluate
+from shardlake.query.rank_scores import FARTHEST_M, LARGEST, evaluate
 from shardlake.types import AttributeSpec, AttributeType, CollectionSchema
 
 SPECS = {
@@ -39,8 +39,7 @@ ITEMS: list[dict[str, Any]] = [
 
 
 def _columns(items: list[dict[str, Any]]) -> dict[str, Column]:
-    names = [spec for spec in SCHEMA.attributes if spec.type is not AttributeType.GEO]
-    return {spec.name: build_column(spec, [item.get(spec.name) for item in items]) for spec in names}
+    return {spec.name: build_column(spec, [item.get(spec.name) for item in items]) for spec in SCHEMA.attributes}
 
 
 def _values(text: str, scores: Any = (0.5, 0.25, 0.125)) -> list[float]:
@@ -166,6 +165,22 @@ def test_an_expression_is_bounded(text: str) -> None:
         parse(text, SCHEMA, now_s=NOW_S)
 
 
+@given(st.text('score1.e+-*/()<>=!,`" logexpifclamp\\', max_size=60) | st.text(max_size=20))
+def test_whatever_is_sent_is_an_expression_or_is_refused(text: str) -> None:
+    try:
+        expression = parse(text, SCHEMA, now_s=NOW_S)
+    except InvalidInput as error:
+        refused: InvalidInput | None = error
+        expression = ["number", 0.0]
+    else:
+        refused = None
+    if refused is not None:
+        assert refused.kind is ErrorKind.INVALID_RANK
+        assert 0 <= int(str(refused.context["place"])) <= len(text)
+    else:
+        assert np.isfinite(evaluate(expression, _columns(ITEMS), np.arange(3), np.ones(3))).all()
+
+
 def test_the_attributes_that_are_read_are_known() -> None:
     text = 'score + stock * if(is(brand, "x"), default(price, 1), exists(title)) + created + distance(place, 1, 2)'
 
@@ -236,10 +251,24 @@ def test_a_row_has_one_rank_score_beside_whatever_other_rows(text: str, rows: in
     assert alone == pytest.approx(together.tolist(), rel=1e-12)
 
 
-def test_distances_are_those_over_the_sphere() -> None:
-    berlin, paris = (52.52, 13.405), (48.8566, 2.3522)
+BERLIN, PARIS = [52.52, 13.405], [48.8566, 2.3522]
 
-    assert distance_m(*berlin, *paris) == pytest.approx(877_500, rel=2e-3)
-    assert distance_m(0, 179.9, 0, -179.9) == pytest.approx(22_239, rel=1e-3)
-    assert distance_m(90, 0, -90, 77) == pytest.approx(FARTHEST_M)
-    assert distance_m(*berlin, *berlin) == 0
+
+@pytest.mark.parametrize(
+    ("place", "to", "metres"),
+    [
+        (BERLIN, PARIS, 877_500),
+        (BERLIN, BERLIN, 0),
+        ([0, 179.9], [0, -179.9], 22_239),
+        ([90, 0], [-90, 77], FARTHEST_M),
+        (None, BERLIN, FARTHEST_M),
+    ],
+)
+def test_distances_are_those_over_the_sphere_and_a_missing_place_is_farthest(
+    place: list[float] | None, to: list[float], metres: float
+) -> None:
+    expression = parse(f"distance(place, {to[0]}, {to[1]})", SCHEMA, now_s=NOW_S)
+
+    (found,) = evaluate(expression, _columns([{"place": place}]), np.array([0]), np.zeros(1))
+
+    assert found == pytest.approx(metres, rel=2e-3, abs=1e-6)

@@ -21,7 +21,7 @@ from shardlake.observability import Observer
 from shardlake.testing import CountingStore, ManualClock
 from shardlake.types import AttributeType
 from tests.lake import UID, Lake, by_shard, item, items_of, schema, space, unit_rows
-from tests.small_world import FakeEncode, picture, recorded
+from tests.small_world import FakeEncode, picture, recorded, vector_of
 
 DEADLINE = Deadline.after(1e9, clock=ManualClock())
 
@@ -36,11 +36,58 @@ def bilingual(tmp_path: Path) -> Lake:
     return lake.built(items)
 
 
-def test_a_text_that_several_spaces_could_answer_asks_for_a_name(bilingual: Lake) -> None:
-    answer = bilingual.post("search", {"query": {"text": "boots"}})
+def _fused(lake: Lake, **weights: float) -> dict[str, float]:
+    texts = {name: vector_of(b"boots", dimension) for name, dimension in (("visual", 8), ("semantic", 4))}
+    shares = {name: weights.get(name, 1.0) / sum(weights.get(n, 1.0) for n in texts) for name in texts}
+    rows = {"visual": unit_rows(9, 8), "semantic": unit_rows(9, 4)}
+    return {f"i{i}": sum(shares[n] * float(rows[n][i] @ texts[n]) for n in texts) for i in range(9)}
 
-    assert (answer.status, answer.kind) == (501, "not-implemented")
-    assert answer.json["error"]["details"]["spaces"] == ["visual", "semantic"]
+
+def test_a_text_that_several_spaces_read_is_looked_for_in_each_and_fused(bilingual: Lake) -> None:
+    answer = bilingual.search(query={"text": "boots"}, explain=True)
+
+    expected = _fused(bilingual)
+    assert [hit["id"] for hit in answer["hits"]] == sorted(expected, key=lambda name: -expected[name])
+    assert all(set(hit["scores"]) == {"visual", "semantic"} for hit in answer["hits"])
+    # Refine rows have 8 bits: scores are right to some thousandths.
+    assert {hit["id"]: hit["score"] for hit in answer["hits"]} == pytest.approx(expected, abs=5e-3)
+    assert [one["space"] for one in answer["plan"]["sources"]] == ["visual", "semantic"]
+    assert bilingual.invoker.calls["encode"] == 3  # what there is, and once an encoder
+
+
+def test_weights_of_spaces_count_in_a_weighted_fusion(bilingual: Lake) -> None:
+    weights = {"visual": 9.0, "semantic": 1.0}
+
+    answer = bilingual.search(query={"text": "boots", "space_weights": weights}, fusion="weighted")
+
+    assert {hit["id"]: hit["score"] for hit in answer["hits"]} == pytest.approx(_fused(bilingual, **weights), abs=5e-3)
+
+
+def test_a_text_and_a_picture_go_each_to_the_spaces_that_read_them(bilingual: Lake) -> None:
+    image = {"base64": b64encode(picture()).decode()}
+
+    hits = bilingual.search(query={"text": "boots", "image": image})["hits"]
+
+    assert all(set(hit["scores"]) == {"visual", "semantic"} for hit in hits)
+
+
+def test_a_space_in_which_nothing_counts_is_not_searched(bilingual: Lake) -> None:
+    image = {"base64": b64encode(picture()).decode()}
+
+    hits = bilingual.search(query={"text": "boots", "image": image, "weights": {"text": 0}})["hits"]
+
+    assert all(set(hit["scores"]) == {"visual"} for hit in hits)
+
+
+def test_vectors_of_several_spaces_are_searched_and_fused(bilingual: Lake) -> None:
+    vectors = {name: vector_of(b"boots", dimension).tolist() for name, dimension in (("visual", 8), ("semantic", 4))}
+
+    by_vector = bilingual.search(query={"vector": vectors}, recall=1)
+    by_text = bilingual.search(query={"text": "boots"}, recall=1)
+
+    assert [hit["id"] for hit in by_vector["hits"]] == [hit["id"] for hit in by_text["hits"]]
+    refused = bilingual.post("search", {"query": {"vector": vectors, "spaces": ["visual"]}})
+    assert (refused.status, refused.kind) == (400, "invalid-request")
 
 
 @pytest.mark.parametrize("name", ["visual", "semantic"])

@@ -17,7 +17,7 @@ from shardlake.engine import reading, warming
 from shardlake.errors import ErrorKind, FormatError
 from shardlake.store.base import ObjectStore
 from shardlake.store.blocks import BlockStore
-from shardlake.testing import CorruptStore, CountingStore, ManualClock, MemoryBlocks, WrappedStore
+from shardlake.testing import CorruptStore, CountingStore, ManualClock, MemoryBlocks, MissingStore, WrappedStore
 from tests.lake import Lake, ref, unit_rows
 from tests.leaf_searches import change, leaf_search
 
@@ -331,6 +331,12 @@ def test_an_answer_says_whether_the_shard_had_to_be_opened(leaf_lake: Lake) -> N
     service = _service(leaf_lake.store)
 
     assert [_ask(service, leaf_lake, SCAN).opened for _ in range(3)] == [True, False, False]
+
+
+def test_a_shard_that_could_not_be_opened_was_not_opened(leaf_lake: Lake) -> None:
+    service = _service(MissingStore(leaf_lake.store, key=leaf_lake.shards[0].key))
+
+    assert not _ask(service, leaf_lake, SCAN).opened
 
 
 # The message --------------------------------------------------------------------------------------

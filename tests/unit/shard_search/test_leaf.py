@@ -243,8 +243,9 @@ def _offsets(lake: Lake) -> dict[str, tuple[int, str]]:
     return {
         "a list": (header.list_extent("v", nearest).offset + 5, "scan"),
         "exact vectors": (header.exact_extent("v", nearest).offset + 5, "exact"),
-        "a column": (blocks["attribute/number/values"].offset, "filtered"),
-        "presence": (blocks["attribute/number/present"].offset, "filtered"),
+        "values of a bucket": (int(header.arrays["postings/number/values"][0, 0]), "filtered"),
+        "a bitmap": (int(header.arrays["postings/colour/table"][1, 0]), "red ones"),
+        "postings": (blocks["postings/colour/table"].offset, "red ones"),
         "id ranks": (blocks["id_rank"].offset, "by id"),
         "row lists": (blocks["row_lists/w"].offset, "flat"),
         "items": (item_chunk.offset + item_chunk.bytes - 1, "everything"),
@@ -256,7 +257,8 @@ def _offsets(lake: Lake) -> dict[str, tuple[int, str]]:
 
 
 PARTS = [
-    "a list", "exact vectors", "a column", "presence", "id ranks", "row lists", "items", "centroids", "codewords",
+    "a list", "exact vectors", "values of a bucket", "a bitmap", "postings",
+    "id ranks", "row lists", "items", "centroids", "codewords",
     "the directory", "the footer",
 ]  # fmt: skip
 
@@ -266,7 +268,8 @@ def test_a_flipped_byte_is_an_error_and_never_a_wrong_hit_and_a_repaired_object_
     leaf_lake: Lake, part: str
 ) -> None:
     offset, kind = _offsets(leaf_lake)[part]
-    search = {**KINDS, "everything": change(BY_ID, k=1000)}[kind]
+    red = change(SCAN, filter=["eq", "colour", "red"])
+    search = {**KINDS, "everything": change(BY_ID, k=1000), "red ones": red}[kind]
     expected = _hits(_one(_service(leaf_lake.store), leaf_lake, search))
     store = _Switchable(leaf_lake.store, CorruptStore(leaf_lake.store, key=leaf_lake.shards[0].key, offset=offset))
     service = _service(store)
