@@ -366,11 +366,17 @@ SEARCH = [
     *[
         Bad(f"unserved search: {name}", "POST", f"{V}/search", body, 501, "not-implemented")
         for name, body in {
-            "match": {"match": {"colour": "red"}}, "cursor": {"cursor": "x"}, "rank": {"rank": "score"},
-            "group_by": {"group_by": {"attribute": "colour", "size": 1}}, "facets": {"facets": ["colour"]},
-            "like": {"query": {"like": ["a"]}}, "audio": {"query": {"audio": {"s3": "s3://lake/inbox/a.wav"}}},
+            "audio": {"query": {"audio": {"s3": "s3://lake/inbox/a.wav"}}},
+            "video": {"query": {"video": {"s3": "s3://lake/inbox/a.mp4"}}},
         }.items()
     ],
+    Bad("match of a keyword", "POST", f"{V}/search", {"match": {"colour": "red"}}, 400, "invalid-match"),
+    Bad("match of nothing", "POST", f"{V}/search", {"match": {}}, 400, "invalid-match"),
+    Bad("cursor of nobody", "POST", f"{V}/search", {"cursor": "x"}, 400, "invalid-cursor"),
+    Bad("rank that ends early", "POST", f"{V}/search", {"rank": "score +"}, 400, "invalid-rank"),
+    Bad("rank by code", "POST", f"{V}/search", {"rank": "__import__('os')"}, 400, "invalid-rank"),
+    Bad("groups of nobody", "POST", f"{V}/search", {"group_by": {"attribute": "none", "size": 1}}, 400, "invalid-request"),
+    Bad("facet of nothing", "POST", f"{V}/search", {"facets": ["none"]}, 400, "invalid-facet"),
 ]
 
 REST = [

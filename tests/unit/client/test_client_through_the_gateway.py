@@ -81,7 +81,7 @@ def test_errors_of_the_functions_arrive_as_they_were_raised(deployment: InProces
         with pytest.raises(Conflict) as nothing:
             client.collection("c").start_build()
         with pytest.raises(NotImplementedYet):
-            client.collections.create("d", {"spaces": {"s": {"dimension": 8, "index": {"type": "binary_mih"}}}})
+            client.collection("c").upsert([{"id": "a", "media": {"audio": {"base64": "aaaa"}}}])
 
     assert missing.value.kind == "collection-not-found"
     assert refused.value.context["items"][0]["id"] == "a"  # type: ignore[index]

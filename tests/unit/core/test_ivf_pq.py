@@ -82,7 +82,8 @@ def test_rows_that_do_not_pass_are_left_out_during_the_scan_and_not_after_it(
     index = _loaded(book, vectors, lists, list(range(LISTS)))
     passing = np.random.default_rng(1).random(ROWS) < share
     query = unit_rows(1, DIMENSION, 9)
-    chosen, bitmap = selector(passing)
+    bitmap = np.packbits(passing, bitorder="little")
+    chosen = selector(bitmap)
 
     numbers, coarse = _probe(query[0], book, LISTS)
     found = index.scan(query, numbers, coarse, 10, chosen)[0]
