@@ -15,6 +15,8 @@ from shardlake.format.shard import IDS, ItemChunk, decode_items
 from shardlake.format.shard_header import ShardHeader, items_first_rows
 from shardlake.types import Int64Array
 
+MAX_ANSWERED = 16_384  # items that are kept cut out of their chunks: a few megabytes
+
 
 class ShardItems:
     """What a shard holds of its items; what was read stays until `forget`."""
@@ -23,6 +25,7 @@ class ShardItems:
         self._header = header
         self._first_rows = items_first_rows(header)
         self._chunks: dict[int, ItemChunk] = {}
+        self._answered: dict[int, tuple[str, bytes]] = {}  # the same items are answered again and again
         self._ids = PagedMap(header.arrays, IDS) if f"{IDS}/pages" in header.arrays else None
         self._ranks: npt.NDArray[np.uint32] | None = None
         self._chunk_bytes = 0
@@ -36,18 +39,28 @@ class ShardItems:
     def forget(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
         self._chunks.clear()
+        self._answered.clear()
         self._chunk_bytes = 0
 
     def entries(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
         """Returns id and payload of each row. Cost: one round for the chunks that are not held."""
+        answered = self._answered
+        try:
+            return [answered[row] for row in rows]
+        except KeyError:
+            if len(answered) + len(rows) > MAX_ANSWERED:
+                answered.clear()
+            missing = [row for row in rows if row not in answered]
+            answered.update(zip(missing, self._cut(missing, reader), strict=True))
+            return [answered[row] for row in rows]
+
+    def _cut(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
         first_rows, chunks = self._first_rows, self._chunks
         numbers = [bisect_right(first_rows, row) - 1 for row in rows]
-        try:
-            held = [chunks[number] for number in numbers]
-        except KeyError:
-            self._load(sorted(set(numbers) - chunks.keys()), reader)
-            held = [chunks[number] for number in numbers]
-        return [chunk.entry(row - first_rows[number]) for chunk, number, row in zip(held, numbers, rows, strict=True)]
+        missing = set(numbers) - chunks.keys()
+        if missing:
+            self._load(sorted(missing), reader)
+        return [chunks[number].entry(row - first_rows[number]) for number, row in zip(numbers, rows, strict=True)]
 
     def order(self, reader: Reader) -> IdsInOrder:
         """Returns the order of the ids, to be read where it is asked for."""
@@ -100,7 +113,7 @@ class ShardItems:
         for number, extent, data in zip(numbers, extents, reader.extents(extents), strict=True):
             count = self._first_rows[number + 1] - self._first_rows[number]
             self._chunks[number] = decode_items(count, extent, data)
-            self._chunk_bytes += len(data) + 64 * count  # two offsets of an item, as Python numbers
+            self._chunk_bytes += len(data)
 
 
 class IdsInOrder:

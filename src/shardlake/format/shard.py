@@ -9,6 +9,7 @@ which is told its lists needs no others. Rows are numbered by the lists of the p
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +25,7 @@ from shardlake.format.paged_map import PagedMapIndex, write_pages
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
+_THREE_OFFSETS = struct.Struct("<3I")
 ITEM_CHUNK_BYTES = 16 * 1024  # of items, at least: what one cold hit costs to read
 HITS_PER_READ = 10  # for which reading chunks and reading their table shall cost alike
 _CHUNK_ENTRY_BYTES = 32
@@ -106,14 +108,12 @@ class ItemChunk:
     """Consecutive items, as in the file: where each id and each payload begins (u4), then id, payload, id, …"""
 
     data: bytes
-    offsets: list[int]
 
     def entry(self, position: int) -> tuple[str, bytes]:
         """Returns id and payload of the item at `position`."""
-        place, offsets, data = 2 * position, self.offsets, self.data
-        middle = offsets[place + 1]
+        start, middle, stop = _THREE_OFFSETS.unpack_from(self.data, 8 * position)
         try:
-            return data[offsets[place] : middle].decode(), data[middle : offsets[place + 2]]
+            return self.data[start:middle].decode(), self.data[middle:stop]
         except UnicodeDecodeError as exc:
             raise FormatError("an item's id is not UTF-8") from exc
 
@@ -264,4 +264,4 @@ def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:
     offsets = np.frombuffer(data[:head], "<u4") if len(data) >= head else np.zeros(1, "<u4")
     if offsets[0] != head or offsets[-1] != len(data) or (np.diff(offsets.astype(np.int64)) < 0).any():
         raise FormatError("a chunk of items contradicts its offsets")
-    return ItemChunk(data=data, offsets=offsets.tolist())
+    return ItemChunk(data=data)
