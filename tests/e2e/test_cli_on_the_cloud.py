@@ -152,7 +152,7 @@ def test_failures_of_the_real_api_are_told_by_kind(shell: CloudShell) -> None:
         (["collections", "create", "cli-empty", "--schema", json.dumps(PICTURES)], "name-taken"),
         (["build", "-c", "cli-empty"], "nothing-to-build"),
         (["search", "-c", "cli-empty", "--filter", '{"nope": 1}'], "invalid-filter"),
-        (["search", "-c", "cli-empty", "--match", '{"group": "a"}'], "not-implemented"),
+        (["search", "-c", "cli-empty", "--match", '{"group": "a"}'], "invalid-match"),
     ):
         code, out, err = shell.run(*arguments, "--json")
         assert (code, out, json.loads(err)["error"]["kind"]) == (1, "", kind)
