@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from shardlake.core.calibration import CurvePoint
+from shardlake.core.calibration import BandPoint, CurvePoint, Queries
 from shardlake.format.container import FORMAT_VERSION
 from shardlake.format.manifest import (
     Manifest,
     ManifestSpace,
+    ManifestTerms,
     decode_manifest,
     encode_manifest,
 )
@@ -87,6 +88,16 @@ def main() -> None:
         [SpaceSpec(name="v", dimension=3)],
     )
     point = CurvePoint(k=10, nprobe=4, candidates_per_hit=8, recall=0.97, recall_low=0.96)
+    band = BandPoint(
+        k=10,
+        selectivity=0.09,
+        lists=8,
+        candidates_per_hit=8,
+        recall=0.98,
+        recall_low=0.96,
+        worst="anti",
+        queries=Queries.TEXT,
+    )
     space = ManifestSpace(
         name="v",
         dimension=3,
@@ -96,6 +107,7 @@ def main() -> None:
         rows=2,
         routing_key="data/u/versions/000001-00/v.router",
         curve=(point,),
+        bands=(band,),
     )
     manifest = Manifest(
         collection="films",
@@ -109,6 +121,7 @@ def main() -> None:
         segments=("s",),
         shards=("data/u/versions/000001-00/00000.shard",),
         spaces=(space,),
+        terms=ManifestTerms(key="data/u/versions/000001-00/texts.terms", bytes=900, tail_offset=500),
     )
     extents = ListExtents.of_shards(
         [(np.array([[0, 9, 2**64 - 1], [64, 7, 5]], np.uint64), np.array([3, 1], np.uint32))]

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from shardlake.format.container import FORMAT_VERSION
 from tests.compat import make_golden
 
 FILES = sorted(path for path in make_golden.FOLDER.iterdir() if not path.name.endswith(".expected.json"))
@@ -49,8 +50,11 @@ def test_a_golden_file_still_reads_as_it_was_written(path: Path) -> None:
     assert _close(_read(path, expected), expected)
 
 
-def test_there_is_a_golden_file_of_every_kind_for_the_first_version() -> None:
-    assert {path.name for path in FILES} >= {"v1.shard", "v1.segment", "v1.router", "v1.manifest.json"}
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+def test_there_is_a_golden_file_of_every_kind_for_every_version(version: int) -> None:
+    kinds = {"shard", "segment", "router", "manifest.json"}
+
+    assert {path.name for path in FILES} >= {f"v{version}.{kind}" for kind in kinds}
 
 
 def test_golden_files_are_small() -> None:
