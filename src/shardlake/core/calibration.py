@@ -15,7 +15,9 @@ CALIBRATED_K = (10, 100)
 CANDIDATES_GRID = (2, 4, 8, 16, 32)
 CONFIDENCE = 1.645  # one-sided 95 %: a promise is made on the lower bound, not on the mean
 CODE_COST = 1.0  # of scanning one code, in codes
-REFINE_COST = 8.0  # of refining one row, in codes: measured by benchmarks/leaf.py as time a row over time a code
+# Of refining one row, in codes. A row takes 65 ns; a code 4 ns in an unfiltered scan, 8 to 20 under a selector, where
+# the two are weighed (200,000 × 256, one thread of an Intel Xeon, 2026-11-25: benchmarks.filtered, cells of 1 %).
+REFINE_COST = 8.0
 BANDS = (0.9, 0.45, 0.09, 0.027, 0.009, 0.0027, 0.0009)
 """Selectivities that are measured: a little below round numbers, so that a filter that passes a tenth, give or take,
 finds the band just thinner than itself."""
