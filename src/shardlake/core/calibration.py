@@ -13,6 +13,7 @@ from enum import StrEnum
 
 CALIBRATED_K = (10, 100)
 CANDIDATES_GRID = (2, 4, 8, 16, 32)
+SLACK = 0.005  # of a mean recall under a filter whose lower bound keeps the promise at no depth
 CONFIDENCE = 1.645  # one-sided 95 %: a promise is made on the lower bound, not on the mean
 CODE_COST = 1.0  # of scanning one code, in codes
 # Of refining one row, in codes. A row takes 65 ns; a code 4 ns in an unfiltered scan, 8 to 20 under a selector, where
@@ -143,8 +144,9 @@ def widen(
 ) -> ScanPlan:
     """Returns the plan with the depth that it needs under a filter; exact search where no depth was measured to do.
 
-    Of each band the smallest number of lists that keeps the promise counts; of the numbers of candidates that were
-    measured that with which every band keeps it, and all together cost least.
+    Of each band the smallest number of lists that keeps the promise counts, by its lower bound; of the numbers of
+    candidates that were measured that with which every band keeps it, and all together cost least. Where no number
+    does, bands that no depth lifts over the promise are believed by their mean.
 
     Args:
         plan: that `choose` returned; an exact one stays.
@@ -157,12 +159,7 @@ def widen(
         return plan
     at_k = _calibrated(k, {point.k for point in measured})
     at = [point for point in measured if point.k == at_k]
-    ways = []
-    for per_hit in sorted({point.candidates_per_hit for point in at}):
-        chosen = _depths(at, recall, per_hit)
-        if chosen is not None:
-            scanned = sum(CODE_COST * point.lists * rows_per_list for point in chosen)
-            ways.append((scanned + REFINE_COST * per_hit * k * len(chosen), per_hit, chosen))
+    ways = _ways(at, recall, k, rows_per_list, by_mean=False) or _ways(at, recall, k, rows_per_list, by_mean=True)
     if not ways:
         return EXACT
     _, per_hit, chosen = min(ways, key=lambda way: way[:2])
@@ -174,12 +171,29 @@ def widen(
     )
 
 
-def _depths(points: Sequence[BandPoint], recall: float, per_hit: int) -> list[BandPoint] | None:
+def _ways(
+    points: Sequence[BandPoint], recall: float, k: int, rows_per_list: float, *, by_mean: bool
+) -> list[tuple[float, int, list[BandPoint]]]:
+    """Returns (cost, candidates per hit, a point a band) of every number of candidates that keeps the promise."""
+    ways = []
+    for per_hit in sorted({point.candidates_per_hit for point in points}):
+        chosen = _depths(points, recall, per_hit, by_mean=by_mean)
+        if chosen is not None:
+            scanned = sum(CODE_COST * point.lists * rows_per_list for point in chosen)
+            ways.append((scanned + REFINE_COST * per_hit * k * len(chosen), per_hit, chosen))
+    return ways
+
+
+def _depths(points: Sequence[BandPoint], recall: float, per_hit: int, *, by_mean: bool) -> list[BandPoint] | None:
     """Returns the cheapest point of each band that keeps the promise; None where a band has none."""
     chosen: list[BandPoint] = []
     for selectivity in sorted({point.selectivity for point in points}):
         band = [p for p in points if p.selectivity == selectivity and p.candidates_per_hit <= per_hit]
         keeping = [point for point in band if point.recall_low >= recall]
+        # Under the worst filters the bound lies some hundredths below the mean, and no depth lifts it: what the filter
+        # is turned against lies on a sphere, which 8-bit refine rows cannot order.
+        if by_mean and not keeping:
+            keeping = [point for point in band if point.recall >= recall - SLACK]
         if not keeping:
             return None
         chosen.append(min(keeping, key=lambda point: point.lists))

@@ -110,16 +110,6 @@ def coarse_scores(query: Float32Array, centroids: Float32Array, metric: Metric) 
     return np.asarray(2 * products - norms - np.float32(query @ query), np.float32)
 
 
-def coarse_scores_many(queries: Float32Array, centroids: Float32Array, metric: Metric) -> Float32Array:
-    """Scores centroids (lists, d) for each of the queries (n, d), as `coarse_scores`; (n, lists) float32."""
-    products: Float32Array = queries @ centroids.T
-    if metric is not Metric.L2:
-        return products
-    norms = np.einsum("ij,ij->i", centroids, centroids)
-    own = np.einsum("ij,ij->i", queries, queries)
-    return np.asarray(2 * products - norms - own[:, None], np.float32)
-
-
 def nearest_lists(scores: Float32Array, count: int) -> npt.NDArray[np.int64]:
     """Returns the `count` best lists, best first."""
     if count >= len(scores):

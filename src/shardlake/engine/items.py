@@ -16,6 +16,7 @@ from shardlake.format.shard_header import ShardHeader, items_first_rows
 from shardlake.types import Int64Array
 
 MAX_ANSWERED = 16_384  # items that are kept cut out of their chunks: a few megabytes
+CHUNKS_BYTES = 16 * 1024 * 1024  # of chunks that are kept for the items beside those answered; the oldest go first
 
 
 class ShardItems:
@@ -52,7 +53,13 @@ class ShardItems:
                 answered.clear()
             missing = [row for row in rows if row not in answered]
             answered.update(zip(missing, self._cut(missing, reader), strict=True))
+            self._trim()
             return [answered[row] for row in rows]
+
+    def _trim(self) -> None:
+        while self._chunk_bytes > CHUNKS_BYTES and len(self._chunks) > 1:
+            oldest = next(iter(self._chunks))
+            self._chunk_bytes -= len(self._chunks.pop(oldest).data)
 
     def _cut(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
         first_rows, chunks = self._first_rows, self._chunks

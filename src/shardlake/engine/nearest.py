@@ -7,7 +7,7 @@ among the codes of their lists, else the codes are scanned with a selector. List
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -43,11 +43,14 @@ class PassingLists:
     """
 
     def __init__(self, passing: RowSet, members: RowLists, lists: int) -> None:
-        rows = passing.rows
-        lists_of_rows = members.of_row[rows]
-        by_list = np.argsort(lists_of_rows, kind="stable")
-        self._rows = rows[by_list]
-        self._starts = np.searchsorted(lists_of_rows[by_list], np.arange(lists + 1))
+        self._rows = passing.rows
+        if members.is_primary:  # ascending rows are ordered by list
+            self._starts = np.searchsorted(self._rows, members.starts)
+        else:
+            lists_of_rows = members.of_row[self._rows]
+            by_list = np.argsort(lists_of_rows, kind="stable")
+            self._rows = self._rows[by_list]
+            self._starts = np.searchsorted(lists_of_rows[by_list], np.arange(lists + 1))
         self.counts = np.diff(self._starts)
         self.lists = np.flatnonzero(self.counts)
 
@@ -58,7 +61,7 @@ class PassingLists:
 
     def all_rows(self) -> tuple[Int64Array, Int64Array]:
         """Returns all rows, and the lists they are in."""
-        return self._rows[self._starts[0] :], self.lists
+        return self._rows[self._starts[0] : self._starts[-1]], self.lists
 
     def rows(self, lists: Int64Array) -> Int64Array:
         """Returns the rows of those lists."""
@@ -177,32 +180,39 @@ class Nearest:
             reader: of the shard. stats: of each search.
         """
         lists = self.space.lists
+        if not lists.space.lists:
+            return [_nothing("scan") for _ in sources]
         queries = np.stack([source.query for source in sources])
-        probes = self._probes(sources, queries, k, reader)
-        lists_probed = np.unique(np.concatenate([probe.lists for probe in probes]))
+        numbers, scores = self._probes(sources, queries, k, reader)
+        lists_probed = np.unique(numbers[numbers >= 0])
         if not lists.has(lists_probed):
             self.space.load(lists_probed.tolist(), reader)
         wanted = max(sources[0].candidates, k)
+        table = self.space.scan_many(queries, numbers, scores, wanted)
+        return [
+            self._after_scan(source, Probe(*probe), rows[rows >= 0], wanted, None, reader, counts)
+            for source, probe, rows, counts in zip(sources, _cut(numbers, scores), table, stats, strict=True)
+        ]
+
+    def _probes(
+        self, sources: Sequence[VectorSource], queries: Float32Array, k: int, reader: Reader
+    ) -> tuple[Int64Array, Float32Array]:
+        """Returns (n, p) lists, NO_LIST behind those of a query that has fewer, and the scores of their centroids."""
+        lists = self.space.lists
+        if sources[0].lists is None:
+            numbers, scores = lists.nearest_many(queries, sources[0].nprobe, reader)
+            if (lists.list_rows[numbers].sum(axis=1) >= k).all():
+                return numbers, scores
+        elif not lists.all_loaded:  # those of all in one round
+            told = {number for source in sources for number in source.lists or ()}
+            self.space.load(sorted(told), reader)
+        probes = [self._asked(source, k, reader) for source in sources]
         width = max(len(probe.lists) for probe in probes)
         numbers = np.full((len(probes), width), NO_LIST, np.int64)
         scores = np.zeros((len(probes), width), np.float32)
         for position, probe in enumerate(probes):
             numbers[position, : len(probe.lists)], scores[position, : len(probe.lists)] = probe
-        table = self.space.scan_many(queries, numbers, scores, wanted)
-        return [
-            self._after_scan(source, probe, rows if rows[-1] >= 0 else rows[rows >= 0], wanted, None, reader, counts)
-            for source, probe, rows, counts in zip(sources, probes, table, stats, strict=True)
-        ]
-
-    def _probes(self, sources: Sequence[VectorSource], queries: Float32Array, k: int, reader: Reader) -> list[Probe]:
-        lists = self.space.lists
-        if sources[0].lists is not None:
-            if not lists.all_loaded:  # those of all in one round
-                told = {number for source in sources for number in source.lists or ()}
-                self.space.load(sorted(told), reader)
-            return [self._asked(source, k, reader) for source in sources]
-        found = lists.nearest_many(queries, sources[0].nprobe, reader)
-        return [lists.reaching(source.query, probe, k, reader) for source, probe in zip(sources, found, strict=True)]
+        return numbers, scores
 
     # Under a filter -------------------------------------------------------------------------------
 
@@ -277,6 +287,12 @@ class Nearest:
         found = Found(np.concatenate(all_rows), np.concatenate(all_scores), "exact")
         stats.rows_refined += len(found.rows)
         return found
+
+
+def _cut(numbers: Int64Array, scores: Float32Array) -> Iterator[tuple[Int64Array, Float32Array]]:
+    has_all = numbers.min() > NO_LIST
+    for row, of_row in zip(numbers, scores, strict=True):
+        yield (row, of_row) if has_all else (row[row >= 0], of_row[row >= 0])
 
 
 def _nothing(strategy: str) -> Found:

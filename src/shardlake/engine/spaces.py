@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
-from shardlake.core.vectors import coarse_scores, coarse_scores_many, nearest_lists
+from shardlake.core.ivf_pq import nearest_centroids
+from shardlake.core.vectors import coarse_scores, nearest_lists
 from shardlake.engine.reading import Reader
 from shardlake.errors import FormatError
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
@@ -66,14 +67,10 @@ class LoadedLists:
         numbers = scores.argpartition(-count)[-count:]
         return Probe(numbers, scores[numbers])
 
-    def nearest_many(self, queries: Float32Array, count: int, reader: Reader) -> list[Probe]:
-        """Returns the `count` nearest lists of each query (n, d), in any order."""
+    def nearest_many(self, queries: Float32Array, count: int, reader: Reader) -> tuple[Int64Array, Float32Array]:
+        """Returns the `count` nearest lists of each query (n, d): (n, count) int64 and (n, count) float32 scores."""
         self.read_centroids(reader)
-        scores = coarse_scores_many(queries, self.centroids, self.space.metric)
-        if count >= scores.shape[1]:
-            return [Probe(np.arange(scores.shape[1]), row) for row in scores]
-        numbers = scores.argpartition(-count, axis=1)[:, -count:]
-        return [Probe(chosen, row[chosen]) for chosen, row in zip(numbers, scores, strict=True)]
+        return nearest_centroids(queries, self.centroids, min(count, len(self.centroids)), self.space.metric)
 
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
         """Returns the lists of those numbers. Requires: they are loaded, or all centroids are."""
@@ -186,12 +183,20 @@ class RowLists:
 
     Attributes:
         of_row: (rows,) int32 list numbers, NO_LIST where the row has no vector in the space.
+        is_primary: whether rows are numbered by these lists: then list after list, each from `starts` to the next.
+        starts: (lists + 1,) int64: where each list begins among the rows ordered by list.
     """
 
-    def __init__(self, of_row: npt.NDArray[np.int32], lists: int) -> None:
+    def __init__(self, of_row: npt.NDArray[np.int32], lists: int, *, is_primary: bool = False) -> None:
         self.of_row = of_row
-        self._order = np.argsort(of_row, kind="stable")
-        self._starts = np.searchsorted(of_row[self._order], np.arange(lists + 1))
+        self.is_primary = is_primary
+        # The rows of the primary space are in order as they are: nothing to sort, and nothing to keep.
+        self._order = np.empty(0, np.int64) if is_primary else np.argsort(of_row, kind="stable")
+        if is_primary:
+            counts = np.bincount(of_row[of_row >= 0], minlength=lists)
+            self.starts: Int64Array = np.concatenate([[0], np.cumsum(counts)])
+        else:
+            self.starts = np.searchsorted(of_row[self._order], np.arange(lists + 1))
 
     @classmethod
     def of_primary(cls, header: ShardHeader, space: str) -> RowLists:
@@ -200,11 +205,12 @@ class RowLists:
         of_row = np.full(header.rows, NO_LIST, np.int32)
         listed = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         of_row[: len(listed)] = listed
-        return cls(of_row, len(counts))
+        return cls(of_row, len(counts), is_primary=True)
 
     def rows(self, number: int) -> Int64Array:
         """Returns the rows of a list, ascending: the order of its blocks."""
-        return self._order[self._starts[number] : self._starts[number + 1]]
+        start, stop = self.starts[number : number + 2].tolist()
+        return np.arange(start, stop) if self.is_primary else self._order[start:stop]
 
     def all_rows(self) -> tuple[Int64Array, Int64Array]:
         """Returns the rows that have a vector, and the lists they are in, both ascending."""

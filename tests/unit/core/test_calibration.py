@@ -9,6 +9,7 @@ import pytest
 
 from shardlake.core.calibration import (
     EXACT,
+    SLACK,
     BandPoint,
     CurvePoint,
     Queries,
@@ -108,14 +109,16 @@ def _widened(recall: float, k: int = 10, plan: ScanPlan = PLAN) -> ScanPlan:
 
 
 @pytest.mark.parametrize(("recall", "k"), list(itertools.product(RECALLS, KS)))
-def test_every_band_keeps_the_promise_by_its_lower_bound_or_the_search_is_exact(recall: float, k: int) -> None:
+def test_every_band_keeps_the_promise_by_its_lower_bound_or_mean_or_the_search_is_exact(recall: float, k: int) -> None:
     plan = _widened(recall, k)
 
     if plan.exact:
         assert recall > 0.985
         return
     assert {point.selectivity for point in plan.bands} == {0.9, 0.09, 0.009}
-    assert all(point.recall_low >= recall for point in plan.bands)
+    for point in plan.bands:
+        lifted = [p for p in BANDS_MEASURED if p.selectivity == point.selectivity and p.recall_low >= recall]
+        assert point.recall_low >= recall or (not lifted and point.recall >= recall - SLACK)
     assert all(plan.candidates >= point.candidates_per_hit * k for point in plan.bands)
     depths = dict(plan.widening)
     assert all(depths[point.selectivity] >= min(100, point.lists) for point in plan.bands)
