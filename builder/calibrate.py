@@ -126,7 +126,7 @@ class _Measure:
         self._space = space
         self._queries = queries
         plain, *filtered = everything.truths
-        self._plain = self._scans(plain, len(queries.vectors), nprobe_grid(space.probes), CANDIDATES_GRID)
+        self._plain = self._scans(plain, len(queries.vectors), self._depths, CANDIDATES_GRID)
         asked = SCANNED_QUERIES if space.hash is None else BUCKET_QUERIES
         self._filtered = [self._scans(of, asked, self._depths, BAND_CANDIDATES) for of in filtered]
 

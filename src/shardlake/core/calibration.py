@@ -233,11 +233,11 @@ def _cost(point: CurvePoint, k: int, rows_per_list: float) -> float:
 
 
 def nprobe_grid(lists: int) -> list[int]:
-    """Returns the probes that calibration tries: powers of two, and all lists."""
+    """Returns powers of two, and all lists: the depths that are tried where each is a search of its own."""
     return [2**power for power in range(math.ceil(math.log2(max(lists, 1))))] + [lists]
 
 
 def depth_grid(lists: int) -> list[int]:
-    """Returns the depths that calibration tries under filters: powers of two, what lies halfway, and all lists."""
+    """Returns the depths that calibration tries: powers of two, what lies halfway, and all lists."""
     powers = nprobe_grid(lists)
     return sorted({*powers, *(3 * power // 2 for power in powers if power > 1 and 3 * power // 2 < lists)})
