@@ -16,7 +16,7 @@ T = TypeVar("T")
 ReadRanges = Callable[[Sequence[tuple[int, int]], Deadline | None], list[bytes]]
 """Reads (start, stop) ranges of the shard's object, in parallel."""
 
-COALESCE_GAP_BYTES = 128 * 1024  # what a store streams in the time that another request costs
+COALESCE_GAP_BYTES = 48 * 1024  # what a store streams in the time that another request costs
 MAX_COALESCED_BYTES = 8 * 1024 * 1024  # beyond, several streams are faster than one
 
 
