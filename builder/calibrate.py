@@ -59,7 +59,8 @@ def calibrate(
         context.report("calibrate", 0.8)
         stored = context.load(f"curve-{name}")
         if stored is None:
-            is_exact = space.index is IndexType.FLAT
+            # A space from another has its rows, which may be none.
+            is_exact = space.index is IndexType.FLAT or not trained[space.stored_as].rows
             made = Calibrated() if is_exact else _measure(context, found, space, trained[space.stored_as], shards)
             meta = {"curve": [asdict(p) for p in made.curve], "bands": [asdict(p) for p in made.bands]}
             stored = context.save(f"curve-{name}", {}, meta)

@@ -70,7 +70,9 @@ def more_groups(asked: Asked, plan: Plan, answers: Mapping[int, Answer]) -> dict
     if not found or missing_groups <= 0:
         return {}
     node = ["not", filter_of(asked.group_by.attribute, found)]
-    return {shard: again(leaf, node, missing_groups) for shard, leaf in plan.leaves.items() if shard in answers}
+    # Groups of nothing but examples take places too, and are not shown.
+    wanted = missing_groups + len(asked.excluded)
+    return {shard: again(leaf, node, wanted) for shard, leaf in plan.leaves.items() if shard in answers}
 
 
 def missing_hits(asked: Asked, plan: Plan, answers: Mapping[int, Answer]) -> dict[int, LeafSearch]:

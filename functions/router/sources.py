@@ -34,6 +34,7 @@ class SourcePlan:
         query: (dimension,) float32, prepared.
         probes: the nearest lists, nearest first, in the numbering of the manifest; None: each shard chooses.
         scores: of all its lists; None where nobody needed them.
+        depth: hits of all pages so far, of a later page.
         promise: the recall that was asked for; None where `nprobe` overrides it.
         extents: where its lists lie; None where nobody needed them, or the version does not say.
         firsts: {shard: which of the extents is that of its first list}.
@@ -46,6 +47,7 @@ class SourcePlan:
     probes: Int64Array | None
     scores: Float32Array | None
     promise: float | None = None
+    depth: int = 0
     extents: ListExtents | None = None
     firsts: Mapping[int, int] = field(default_factory=dict)
 
@@ -66,6 +68,7 @@ class SourcePlan:
             exact=self.scan.exact,
             widening=self.scan.widening,
             weight=self.asked.weight,
+            depth=self.depth,
         )
 
     def explain(self) -> dict[str, Any]:
@@ -123,6 +126,7 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
         probes=None,
         scores=None,
         promise=promise,
+        depth=0 if asked.cursor is None else asked.depth,
     )
     if asked.filter is not None or scan.exact or space.routing_key is None:
         return plain

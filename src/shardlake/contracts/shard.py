@@ -39,6 +39,7 @@ class VectorSource:
         widening: (selectivity, lists) pairs, thinner filters first: under a filter that lets this share of the rows
             through, how many of the lists that have any of them must be probed to keep the promised recall.
         weight: in the fusion with other sources.
+        depth: rows that the lists probed must hold, where that is more than k: those of the pages before count too.
     """
 
     space: str
@@ -50,6 +51,7 @@ class VectorSource:
     exact: bool = False
     widening: tuple[tuple[float, int], ...] = ()
     weight: float = 1.0
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,23 +70,30 @@ class Buckets:
                 opened, and so on, until there are no more. Cost: one round of reads, and one more each time.
         """
         least, most = bounds
-        ranked = self._ranked(query)
-        opened = 0
+        try:
+            rows, opened = self._members(self._ranked(query), nprobe, least, passing, reader)
+        finally:
+            self._seen[:] = False
+        stats.lists_probed += opened
+        stats.codes_scanned += len(rows)
+        code = binary.words(self._hash.encode(query[None]))[0]
+        return rows[binary.nearest_codes(binary.hamming(code, self._codes[rows]), most)]
+
+    def _members(  # private: one caller
+        self, ranked: Int64Array, nprobe: int, least: int, passing: RowSet | None, reader: Reader
+    ) -> tuple[Int64Array, int]:
+        """Returns the rows of the first buckets, at least so many where there are, and how many were opened."""
+        opened, depth = 0, max(nprobe, 1)
         while True:
-            buckets = ranked[opened : max(nprobe, 1)]
+            buckets = ranked[opened:depth]
             self.load_buckets(buckets.tolist(), reader)
             for number in buckets.tolist():
                 self._seen[self._rows[number]] = True
             opened += len(buckets)
             rows = np.flatnonzero(self._seen if passing is None else self._seen & passing.mask)
             if len(rows) >= least or opened == len(ranked):
-                break
-            nprobe = 2 * max(nprobe, 1)
-        self._seen[:] = False
-        stats.lists_probed += opened
-        stats.codes_scanned += len(rows)
-        code = binary.words(self._hash.encode(query[None]))[0]
-        return rows[binary.nearest_codes(binary.hamming(code, self._codes[rows]), most)]
+                return rows, opened
+            depth *= 2
 
     def load_buckets(self, numbers: Sequence[int], reader: Reader) -> None:
         """Reads the buckets that are not loaded yet, in one round."""
@@ -126,7 +133,7 @@ class NearestBuckets(Nearest):
         if source.exact or few_pass or self.space.lists.space.index is IndexType.FLAT:
             return super().search(source, k, passing, reader, stats)
         share = 1.0 if passing is None else passing.count / len(passing.mask)
-        bounds = k, max(source.candidates, k)
+        bounds = max(k, source.depth), max(source.candidates, k)
         band = None if passing is None else band_for(source.widening, share)
         nprobe = math.ceil(source.nprobe / share) if band is None else band[1]
         rows = self.buckets.candidates(source.query, nprobe, bounds, passing, reader, stats)

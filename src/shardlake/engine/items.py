@@ -15,7 +15,8 @@ from shardlake.format.shard import IDS, ItemChunk, decode_items
 from shardlake.format.shard_header import ShardHeader, items_first_rows
 from shardlake.types import Int64Array
 
-MAX_ANSWERED = 16_384  # items that are kept cut out of their chunks: a few megabytes
+ANSWERED_BYTES = 8 * 1024 * 1024  # of items that are kept cut out of their chunks; all are dropped when there are more
+ENTRY_BYTES = 200  # of one of them, beside its id and payload
 CHUNKS_BYTES = 16 * 1024 * 1024  # of chunks that are kept for the items beside those answered; the oldest go first
 
 
@@ -29,19 +30,19 @@ class ShardItems:
         self._answered: dict[int, tuple[str, bytes]] = {}  # the same items are answered again and again
         self._ids = PagedMap(header.arrays, IDS) if f"{IDS}/pages" in header.arrays else None
         self._ranks: npt.NDArray[np.uint32] | None = None
-        self._chunk_bytes = 0
+        self._chunk_bytes = self._answered_bytes = 0
 
     @property
     def resident_bytes(self) -> int:
         """What is held in memory."""
         ranks = 0 if self._ranks is None else self._ranks.nbytes
-        return self._chunk_bytes + ranks + (self._ids.resident_bytes if self._ids else 0)
+        return self._chunk_bytes + self._answered_bytes + ranks + (self._ids.resident_bytes if self._ids else 0)
 
     def forget(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
         self._chunks.clear()
         self._answered.clear()
-        self._chunk_bytes = 0
+        self._chunk_bytes = self._answered_bytes = 0
 
     def entries(self, rows: list[int], reader: Reader) -> list[tuple[str, bytes]]:
         """Returns id and payload of each row. Cost: one round for the chunks that are not held."""
@@ -49,12 +50,19 @@ class ShardItems:
         try:
             return [answered[row] for row in rows]
         except KeyError:
-            if len(answered) + len(rows) > MAX_ANSWERED:
-                answered.clear()
-            missing = [row for row in rows if row not in answered]
-            answered.update(zip(missing, self._cut(missing, reader), strict=True))
-            self._trim()
-            return [answered[row] for row in rows]
+            found = self._cut(rows, reader)
+            self._keep(rows, found)
+            return found
+
+    def _keep(self, rows: list[int], found: list[tuple[str, bytes]]) -> None:
+        size = sum(len(item_id) + len(payload) + ENTRY_BYTES for item_id, payload in found)
+        if self._answered_bytes + size > ANSWERED_BYTES:
+            self._answered.clear()
+            self._answered_bytes = 0
+        if size <= ANSWERED_BYTES:
+            self._answered.update(zip(rows, found, strict=True))
+            self._answered_bytes += size  # of a row that is kept already twice: the bound is reached a little sooner
+        self._trim()
 
     def _trim(self) -> None:
         while self._chunk_bytes > CHUNKS_BYTES and len(self._chunks) > 1:

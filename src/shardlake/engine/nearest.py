@@ -117,6 +117,7 @@ class Nearest:
 
     def _asked(self, source: VectorSource, k: int, reader: Reader) -> Probe:
         lists = self.space.lists
+        k = max(k, source.depth)
         if source.lists is None:
             return lists.reaching(source.query, lists.nearest(source.query, source.nprobe, reader), k, reader)
         if not lists.all_loaded:  # a list brings its centroid: no others are read for those told
@@ -201,7 +202,8 @@ class Nearest:
         lists = self.space.lists
         if sources[0].lists is None:
             numbers, scores = lists.nearest_many(queries, sources[0].nprobe, reader)
-            if (lists.list_rows[numbers].sum(axis=1) >= k).all():
+            deepest = max(k, *(source.depth for source in sources))
+            if (lists.list_rows[numbers].sum(axis=1) >= deepest).all():
                 return numbers, scores
         elif not lists.all_loaded:  # those of all in one round
             told = {number for source in sources for number in source.lists or ()}
@@ -237,7 +239,7 @@ class Nearest:
         all_scores = lists.scores(source.query, reader)
         numbers = by_list.lists
         scores = all_scores[numbers]
-        rows_wanted = WIDENING * max(k, source.candidates if not source.widening else 0)
+        rows_wanted = WIDENING * max(k, source.depth, source.candidates if not source.widening else 0)
         lists_wanted = _lists_at(source.widening, by_list.total / max(1, int(lists.list_rows.sum())))
         if lists_wanted is None:  # without a curve: as many passing rows as an unfiltered probe would look at
             rows_wanted = max(rows_wanted, int(source.nprobe * lists.list_rows.mean()))
