@@ -64,7 +64,32 @@ def encode(vectors: Float32Array, lists: Int64Array, book: Codebook) -> ByteArra
     return np.asarray(product_quantizer(book.codewords).compute_codes(residuals), np.uint8)
 
 
-class IvfPq:
+class ListByList:
+    """A faiss IVF index whose lists arrive one by one, each with its codes and its centroid.
+
+    Requires: `_lists` are the inverted lists of `_index`, `_centroids` (lists, d) a view of its quantizer's.
+    """
+
+    _index: faiss.IndexIVFFastScan
+    _lists: faiss.InvertedLists
+    _centroids: Float32Array
+
+    def load_list(self, number: int, rows: Int64Array, packed: ByteArray, centroid: Float32Array | None = None) -> None:
+        """Gives the index one list.
+
+        Args:
+            number: of the list within the shard; loaded at most once.
+            rows: (n,) int64 row numbers.
+            packed: codes of those rows, as the index holds them.
+            centroid: (d,) float32 of the list, as codes are made of it, where it is not known yet.
+        """
+        if centroid is not None:
+            self._centroids[number, : len(centroid)] = centroid
+        self._lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(packed))
+        self._index.ntotal += len(rows)
+
+
+class IvfPq(ListByList):
     """The scannable part of one space of one shard. Not safe for two threads at once."""
 
     def __init__(self, book: Codebook) -> None:
@@ -93,20 +118,6 @@ class IvfPq:
     def faiss_index(self) -> faiss.IndexIVFPQFastScan:
         """The faiss index itself, holding the lists loaded so far."""
         return self._index
-
-    def load_list(self, number: int, rows: Int64Array, packed: ByteArray, centroid: Float32Array | None = None) -> None:
-        """Gives the index one list.
-
-        Args:
-            number: of the list within the shard; loaded at most once.
-            rows: (n,) int64 row numbers.
-            packed: fast-scan codes of those rows.
-            centroid: (d,) float32 of the list, where the codebook does not have it yet.
-        """
-        if centroid is not None:
-            self._centroids[number, : len(centroid)] = centroid
-        self._lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(packed))
-        self._index.ntotal += len(rows)
 
     def scan(
         self,

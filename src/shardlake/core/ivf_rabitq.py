@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 
 from shardlake.core.fast_scan import BLOCK_ROWS
-from shardlake.core.ivf_pq import faiss_metric
+from shardlake.core.ivf_pq import ListByList, faiss_metric
 from shardlake.types import ByteArray, Float32Array, Int64Array, Metric
 
 DIMENSION_MULTIPLE = 8  # sign bits fill bytes
@@ -109,7 +109,7 @@ class Encoder:
         return packed.reshape(-1)
 
 
-class IvfRabitq:
+class IvfRabitq(ListByList):
     """The scannable part of one space of one shard. Not safe for two threads at once."""
 
     def __init__(self, book: RabitqBook) -> None:
@@ -123,20 +123,6 @@ class IvfRabitq:
     def faiss_index(self) -> faiss.IndexIVFRaBitQFastScan:
         """The faiss index itself, holding the lists loaded so far."""
         return self._index
-
-    def load_list(self, number: int, rows: Int64Array, packed: ByteArray, centroid: Float32Array | None = None) -> None:
-        """Gives the index one list.
-
-        Args:
-            number: of the list within the shard; loaded at most once.
-            rows: (n,) int64 row numbers.
-            packed: bytes of the list, as `Encoder` made them.
-            centroid: (d,) float32 of the list, rotated, where the book does not have it yet.
-        """
-        if centroid is not None:
-            self._centroids[number] = centroid
-        self._lists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(packed))
-        self._index.ntotal += len(rows)
 
     def scan(
         self,

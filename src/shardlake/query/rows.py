@@ -22,13 +22,6 @@ class RowSet:
     def __init__(self, mask: BoolArray) -> None:
         self.mask = mask
 
-    @classmethod
-    def of_rows(cls, rows: Int64Array, total: int) -> RowSet:
-        """Returns the set of those row numbers among `total` rows."""
-        mask = np.zeros(total, bool)
-        mask[rows] = True
-        return cls(mask)
-
     @cached_property
     def count(self) -> int:
         """How many rows pass."""
