@@ -27,6 +27,7 @@ from shardlake.format.columns import column_blocks, decode_column
 from shardlake.format.manifest import ManifestSpace, decode_manifest
 from shardlake.query.columns import NumberColumn
 from shardlake.query.rows import RowSet
+from shardlake.types import Depth
 
 K, RECALL = 10, 0.95
 SELECTIVITIES = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
@@ -117,8 +118,8 @@ def _cell(  # noqa: PLR0917  # private: one caller
     band = band_for(scan.widening, len(rows) / len(base))
     return {
         "rows": len(rows),
-        "band": None if band is None else band[0],
-        "lists": scan.nprobe if band is None else band[1],
+        "band": None if band is None else band.selectivity,
+        "lists": scan.nprobe if band is None else band.lists,
         "promised": RECALL,
         "measured": _measured(scan.bands, band) if is_filtered else scan.point and scan.point.recall,
         "found": float(np.mean(recalls)),
@@ -129,9 +130,9 @@ def _cell(  # noqa: PLR0917  # private: one caller
     }
 
 
-def _measured(bands: object, band: tuple[float, int] | None) -> float | None:
+def _measured(bands: object, band: Depth | None) -> float | None:
     points = {point.selectivity: point.recall for point in bands} if isinstance(bands, tuple) else {}
-    return None if band is None else points.get(band[0])
+    return None if band is None else points.get(band.selectivity)
 
 
 def _line(kind: str, share: float, cell: dict[str, object]) -> str:

@@ -7,6 +7,7 @@ one shard, or one part.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from builder import held_out, truth
 from builder.context import BuildContext
+from builder.depths import FILTERED_DEPTHS, missed_at
 from builder.held_out import HeldOut, Sampled
 from builder.scans import MAX_CANDIDATES, BucketScans, Plan, Scans, ShardRows
 from builder.stored import open_stored
@@ -39,6 +41,7 @@ BUCKET_QUERIES = 32  # the same of buckets, of which every depth is searched
 BAND_CANDIDATES = (8, 32, 100)  # refined for each hit under a filter
 SATURATED = 0.998  # of a mean: deeper lists find nothing more
 USELESS = 0.6  # a depth that finds less is not worth a line in the manifest
+MARGIN_STEPS = 1  # that a filter's depth goes beyond what was measured to do: users' filters are not those of the build
 WORTH_TELLING = 0.002  # of recall, more than what costs less finds
 
 
@@ -129,12 +132,16 @@ class _Measure:
         plain, *filtered = everything.truths
         self._plain = self._scans(plain, len(queries.vectors), self._depths, CANDIDATES_GRID)
         asked = SCANNED_QUERIES if space.hash is None else BUCKET_QUERIES
-        self._filtered = [self._scans(of, asked, self._depths, BAND_CANDIDATES) for of in filtered]
+        self._filtered = [self._scans(of, asked, self._filtered_depths, BAND_CANDIDATES) for of in filtered]
 
     @property
     def _depths(self) -> list[int]:
         # Buckets are many, and each depth of them is a search of its own.
         return depth_grid(self._space.probes) if self._space.hash is None else nprobe_grid(self._space.probes)
+
+    @property
+    def _filtered_depths(self) -> list[int]:
+        return list(FILTERED_DEPTHS) if self._space.hash is None else self._depths
 
     def _scans(self, found: Truth, asked: int, grid: Sequence[int], candidates: Sequence[int]) -> Scans:
         if self._space.hash is not None:
@@ -168,7 +175,7 @@ class _Measure:
 
     def _band(self, kinds: Sequence[Scans]) -> Iterator[BandPoint]:
         """Yields the points of one band: only what finds more than everything cheaper is told."""
-        depths = self._depths
+        depths = self._filtered_depths
         for k in CALIBRATED_K:
             known = np.zeros(len(depths))
             for plan in _plans(depths, BAND_CANDIDATES):
@@ -178,16 +185,27 @@ class _Measure:
                 at = depths.index(plan.depth)
                 if low >= known[: at + 1].max() + WORTH_TELLING and mean >= USELESS:
                     known[at] = low
-                    yield BandPoint(
-                        k=k,
-                        selectivity=kinds[0].truth.filter.selectivity,
-                        lists=plan.depth,
-                        candidates_per_hit=plan.per_hit,
-                        recall=round(mean, 4),
-                        recall_low=round(low, 4),
-                        worst=worst,
-                        queries=self._queries.kind,
-                    )
+                    yield self._point(plan, kinds, (low, mean, worst))
+
+    def _point(self, plan: Plan, kinds: Sequence[Scans], found: tuple[float, float, str]) -> BandPoint:
+        low, mean, worst = found
+        truths = [scans.truth for scans in kinds]
+        is_counted = self._space.hash is not None  # buckets are; lists are weighed
+        deeper = plan.depth + MARGIN_STEPS
+        missed = 0.0 if is_counted else missed_at(deeper)
+        lists = np.mean([of.lists_at(deeper) for of in truths]) if missed else self._space.probes
+        return BandPoint(
+            k=plan.k,
+            selectivity=truths[0].filter.selectivity,
+            lists=plan.depth if is_counted else math.ceil(lists),
+            candidates_per_hit=plan.per_hit,
+            recall=round(mean, 4),
+            recall_low=round(low, 4),
+            worst=worst,
+            queries=self._queries.kind,
+            missed=missed,
+            softness=truths[0].softness if missed else 0.0,
+        )
 
 
 def _plans(depths: Sequence[int], candidates: Sequence[int]) -> list[Plan]:

@@ -35,7 +35,7 @@ Places = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One way to search: lists (of those with passing rows) or buckets to probe, rows to refine for each of k hits."""
+    """One way to search: how deep (lists, buckets, or steps of `builder.depths`), and rows to refine for each hit."""
 
     k: int
     depth: int
@@ -130,12 +130,13 @@ class Scans:
 
     def _scanned_depths(self) -> Iterator[tuple[int, set[int]]]:
         """Yields depths to scan, and which depths of plans each tells."""
-        depth = self._deepest
-        while depth:
-            served = {plan.depth for plan in self.plans if depth // SCAN_SERVES < plan.depth <= depth}
-            if served:
-                yield depth, served
-            depth //= SCAN_SERVES
+        depths = {plan.depth for plan in self.plans}
+        while depths:
+            deepest = max(depths)
+            least = self.truth.lists_at(deepest) / SCAN_SERVES
+            served = {depth for depth in depths if depth == deepest or self.truth.lists_at(depth) > least}
+            yield deepest, served
+            depths -= served
 
     def _found(self, query: int, shard: ShardRows, passing: RowSet | None, depth: int) -> Int64Array:
         """Returns the rows that a scan of `depth` lists hands on, nearest first by code."""

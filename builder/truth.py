@@ -1,10 +1,11 @@
 """The truth that plans are measured against: the nearest rows of each query, over all rows and under made-up filters.
 
 One pass over the parts answers for all filters: a block's scores are computed once, and each filter looks at its rows.
-Filters stand for what users' filters do to a search: thin it out evenly (independent), cut out a region of near lists
-(correlated: a category that fills some lists), both halves (mixed), or leave only what lies far from many who ask
-(anti). An anti-correlated filter is turned against one in sixteen of the queries themselves: for these its edge is a
-sphere around the query, on which all its neighbours lie, nearly equally far, and no rounding of vectors is fine enough.
+Filters stand for what users' filters do to a search: thin it out evenly (independent), cut out many small regions and
+hardly anything beside (scattered: authors, brands), one region and as much again of the rest (mixed), or leave only
+what lies far from many who ask (anti). An anti-correlated filter is turned against one in sixteen of the queries
+themselves: for these its edge is a sphere around the query, on which all its neighbours lie, nearly equally far, and no
+rounding of vectors is fine enough.
 Cost: a product of queries and rows, and a comparison for each that passes a filter.
 """
 
@@ -17,6 +18,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from builder.depths import Weighing
 from builder.held_out import Block, HeldOut, Sampled
 from builder.train import TrainedSpace
 from shardlake.core.calibration import BANDS
@@ -28,6 +30,7 @@ from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
 MIN_BAND_ROWS = FEW_ROWS  # passing rows, below which a band is not measured: so few are scored one by one
 BLOCK_ROWS = 32_768  # scored at a time: 32 MB for 256 queries
 FAR_FROM = 64  # points that an anti-correlated filter's rows lie far from: as many as make a crowd of askers
+STRAYS = 0.1  # of the rows that pass a scattered filter lie outside its lists
 TURNED_AGAINST = 16  # of them are queries that are measured, the rest are rows
 
 Bits = npt.NDArray[np.uint32]
@@ -38,7 +41,7 @@ class Kind(StrEnum):
 
     NONE = "none"
     INDEPENDENT = "independent"
-    CORRELATED = "correlated"
+    SCATTERED = "scattered"
     MIXED = "mixed"
     ANTI = "anti"
 
@@ -85,8 +88,10 @@ class Truth:
     Attributes:
         bit: of the filter in `Pass.bits`; None where every row passes.
         labels: (n, k) int64, nearest first, -1 behind the last.
-        ranks: (n, k) int64: how many lists with passing rows are nearer to the query than the row's own.
+        ranks: (n, k) int64: the depth, counted from 0, at which a search comes to the row's list: without a filter how
+            many lists are nearer to the query, under one the step of `builder.depths`.
         list_ranks: (n, lists) int64: the same of each list.
+        softness: with which lists are weighed; 0 without a filter.
         has_rows: (lists,) bool: in which something passes.
         rows: that pass.
     """
@@ -96,13 +101,18 @@ class Truth:
     labels: Int64Array
     ranks: Int64Array
     list_ranks: Int64Array
+    softness: float
     has_rows: BoolArray
     rows: int
 
-    def list_recall(self, k: int, lists: int) -> Float32Array:
-        """Returns (n,) float32: the share of the k nearest that lie in the first `lists` lists with passing rows."""
-        is_there = (self.labels[:, :k] >= 0) & (self.ranks[:, :k] < lists)
+    def list_recall(self, k: int, depth: int) -> Float32Array:
+        """Returns (n,) float32: the share of the k nearest that lie in the lists that a search of that depth probes."""
+        is_there = (self.labels[:, :k] >= 0) & (self.ranks[:, :k] < depth)
         return share_of(is_there.sum(axis=1), self.labels[:, :k])
+
+    def lists_at(self, depth: int) -> float:
+        """Returns how many lists with passing rows a search of that depth probes, on average."""
+        return float((self.list_ranks[:, self.has_rows] < depth).sum(axis=1).mean())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +151,13 @@ def make_filters(sampled: Sampled, queries: HeldOut, space: TrainedSpace, rng: n
         if band * rows < MIN_BAND_ROWS:
             continue
         farther = float(nearness[max(0, round(band * len(nearness)) - 1)])
-        whole, half = (_region(sampled.list_rows, centroids, metric, share, rng) for share in (band, band / 2))
+        half = _region(sampled.list_rows, centroids, metric, band / 2, rng)
+        scattered = _scattered(sampled.list_rows, band * (1 - STRAYS), rng)
         for kind, inside, share, limit in (
             (Kind.INDEPENDENT, none, band, -np.inf),
-            (Kind.CORRELATED, whole, 0.0, -np.inf),
-            (Kind.MIXED, half, band / 2 / (1 - band / 2), -np.inf),  # of the other rows, so that both halves add up
+            # Of the other rows, so that both parts add up.
+            (Kind.SCATTERED, scattered, band * STRAYS / (1 - band * (1 - STRAYS)), -np.inf),
+            (Kind.MIXED, half, band / 2 / (1 - band / 2), -np.inf),
             (Kind.ANTI, none, 0.0, farther),
         ):
             made.append(MadeFilter(kind=kind, selectivity=band, lists=inside, share=share, farther=limit))
@@ -161,6 +173,15 @@ def _region(
     enough = int(np.searchsorted(np.cumsum(list_rows[ranked]), share * list_rows.sum())) + 1
     inside = np.zeros(len(centroids), bool)
     inside[ranked[:enough]] = True
+    return inside
+
+
+def _scattered(list_rows: Int64Array, share: float, rng: np.random.Generator) -> BoolArray:
+    """Returns lists, drawn from all, that hold about `share` of all rows."""
+    drawn = rng.permutation(len(list_rows))
+    enough = int(np.searchsorted(np.cumsum(list_rows[drawn]), share * list_rows.sum())) + 1
+    inside = np.zeros(len(list_rows), bool)
+    inside[drawn[:enough]] = True
     return inside
 
 
@@ -219,28 +240,26 @@ class _Pass:
         """Returns what all blocks have shown."""
         vectors, centroids = self._queries.vectors, self._space.centroids
         coarse = np.stack([coarse_scores(query, centroids, self._space.spec.metric) for query in vectors])
-        ranked = np.argsort(-coarse, axis=1, kind="stable")
+        weighing = Weighing(coarse, self._space.list_starts)
+        ranks = np.argsort(np.argsort(-coarse, axis=1, kind="stable"), axis=1)
         truths = [
-            _truth(made, number or None, self._nearest[number], self._list_rows[number], ranked)
-            for number, made in enumerate(self._made.filters)
+            self._truth(number, weighing.steps(self._list_rows[number]), weighing.softness)
+            for number in range(1, len(self._made.filters))
         ]
-        return Pass(truths=truths, bits=self.bits, lists=self.lists)
+        return Pass(truths=[self._truth(0, ranks, 0.0), *truths], bits=self.bits, lists=self.lists)
 
-
-def _truth(made: MadeFilter, bit: int | None, nearest: _Nearest, list_rows: Int64Array, ranked: Int64Array) -> Truth:
-    has_rows = list_rows > 0
-    places = np.cumsum(has_rows[ranked], axis=1) - 1
-    list_ranks = np.empty_like(ranked)
-    np.put_along_axis(list_ranks, ranked, places, axis=1)
-    return Truth(
-        filter=made,
-        bit=bit,
-        labels=nearest.labels,
-        ranks=np.take_along_axis(list_ranks, nearest.lists, axis=1),
-        list_ranks=list_ranks,
-        has_rows=has_rows,
-        rows=int(list_rows.sum()),
-    )
+    def _truth(self, number: int, list_ranks: Int64Array, softness: float) -> Truth:
+        nearest, list_rows = self._nearest[number], self._list_rows[number]
+        return Truth(
+            filter=self._made.filters[number],
+            bit=number or None,
+            labels=nearest.labels,
+            ranks=np.take_along_axis(list_ranks, nearest.lists, axis=1),
+            list_ranks=list_ranks,
+            softness=softness,
+            has_rows=list_rows > 0,
+            rows=int(list_rows.sum()),
+        )
 
 
 def scores_of(vectors: Float32Array, queries: Float32Array, metric: Metric) -> Float32Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 from shardlake.core.calibration import BandPoint, CurvePoint, Queries, ScanPlan, band_for, choose, widen
 from shardlake.format.manifest import ManifestSpace
-from shardlake.types import Modality
+from shardlake.types import Depth, Modality
 
 MIN_CANDIDATES = 64  # refining fewer saves nothing that a user could see
 
@@ -38,7 +38,7 @@ def scan_plan(
     chosen = choose(space.curve, recall=recall, k=k, rows_per_list=per_list, queries=queries)
     if nprobe is not None and space.curve and recall < 1:
         depth, candidates = min(nprobe, space.lists), max(chosen.candidates, 10 * k, MIN_CANDIDATES)
-        widening = ((0.0, depth),) if is_filtered else ()
+        widening = (Depth(0.0, depth),) if is_filtered else ()
         return ScanPlan(nprobe=depth, candidates=candidates, exact=False, widening=widening)
     if is_filtered:
         chosen = widen(
@@ -68,7 +68,8 @@ def explained(scan: ScanPlan, *, promise: float | None) -> dict[str, Any]:
 
 
 def bands_by_shard(scan: ScanPlan | None, passing: Mapping[int, tuple[int, int]]) -> dict[str, dict[str, float | int]]:
-    """Returns the band that the filter has in each shard: its selectivity, and lists with passing rows to probe.
+    """Returns the band that the filter has in each shard: its selectivity, lists with passing rows to probe, and, where
+    how many that are depends on the query, the share of their weight that may be left.
 
     Args:
         scan: of the space; None where none is searched.
@@ -78,7 +79,8 @@ def bands_by_shard(scan: ScanPlan | None, passing: Mapping[int, tuple[int, int]]
     for shard, (count, rows) in sorted(passing.items()):
         band = None if scan is None else band_for(scan.widening, count / max(1, rows))
         if band is not None:
-            found[f"{shard:05d}"] = {"selectivity": band[0], "lists": band[1]}
+            told: dict[str, float | int] = {"selectivity": band.selectivity, "lists": band.lists}
+            found[f"{shard:05d}"] = told | ({"missed": band.missed} if band.missed else {})
     return found
 
 

@@ -19,6 +19,7 @@ from shardlake.deadline import Deadline
 from shardlake.errors import InvalidInput, ShardlakeError
 from shardlake.limits import DEFAULT_RECALL, MAX_ASYNC_PAYLOAD_BYTES, MAX_TIMEOUT_MS
 from shardlake.observability import Line, Observer
+from shardlake.types import Depth
 
 if TYPE_CHECKING:
     from functions.router.service import Router
@@ -123,8 +124,8 @@ def _band(line: Line, answered: Answered) -> str:
         return UNFILTERED
     passing = line.fields.get("rows_passing")
     share = passing / max(1, answered.pointer.rows) if isinstance(passing, int | float) else 0.0
-    band = band_for([(selectivity, 0) for selectivity in sorted(BANDS)], share)
-    return f"{0 if band is None else band[0]:g}"
+    band = band_for([Depth(0.0, 0), *(Depth(selectivity, 0) for selectivity in BANDS)], share)
+    return f"{0 if band is None else band.selectivity:g}"
 
 
 def _decode(event: Mapping[str, Any]) -> Answered:

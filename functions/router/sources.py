@@ -21,7 +21,7 @@ from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.format.manifest import ManifestSpace
 from shardlake.format.routing import ListExtents
-from shardlake.types import Float32Array, Int64Array
+from shardlake.types import Depth, Float32Array, Int64Array
 
 ROWS_BEHIND = 4  # rows that the probed lists have for each hit of all pages, at least; else all lists are probed
 
@@ -166,7 +166,7 @@ def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
 def _deep(plan: ScanPlan, asked: Asked, space: ManifestSpace) -> ScanPlan:
     """Returns the plan of a later page: all lists once the pages so far have used up a good part of those probed."""
     is_thin = asked.filter is not None or plan.nprobe * space.rows_per_list < ROWS_BEHIND * asked.depth
-    return replace(plan, nprobe=space.lists, widening=((0.0, space.lists),)) if is_thin else plan
+    return replace(plan, nprobe=space.lists, widening=(Depth(0.0, space.lists),)) if is_thin else plan
 
 
 def _most_unlisted(version: Version, space: ManifestSpace) -> int:

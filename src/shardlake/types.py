@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict
+from typing import Literal, NamedTuple, NotRequired, Protocol, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,21 @@ ByteArray: TypeAlias = npt.NDArray[np.uint8]
 Sharding: TypeAlias = Literal["cluster", "hash", "attribute"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+class Depth(NamedTuple):
+    """How deep a search goes under a filter that lets at least `selectivity` of the rows through.
+
+    Attributes:
+        lists: of those in which something passes, that many are probed; of hash buckets, opened.
+        missed: where it is not 0, lists are probed until this share of their weight is left, however many that are.
+        softness: of that weight (`core.covering`).
+    """
+
+    selectivity: float
+    lists: int
+    missed: float = 0.0
+    softness: float = 0.0
 
 
 class Metric(StrEnum):

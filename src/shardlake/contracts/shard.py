@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from shardlake.errors import ShardlakeError
-from shardlake.types import Float32Array, Json
+from shardlake.types import Depth, Float32Array, Json
 
 Fusion = Literal["mean", "weighted", "max", "rrf"]
 
@@ -36,8 +36,7 @@ class VectorSource:
         nprobe: how many lists an unfiltered search of all shards probes.
         candidates: how many rows the scan hands to the refinement.
         exact: score every row that passes, from full-precision vectors.
-        widening: (selectivity, lists) pairs, thinner filters first: under a filter that lets this share of the rows
-            through, how many of the lists that have any of them must be probed to keep the promised recall.
+        widening: how deep a search must go under filters to keep the promised recall, thinner filters first.
         weight: in the fusion with other sources.
         depth: rows that the lists probed must hold, where that is more than k: those of the pages before count too.
     """
@@ -49,7 +48,7 @@ class VectorSource:
     nprobe: int = 1
     candidates: int = 100
     exact: bool = False
-    widening: tuple[tuple[float, int], ...] = ()
+    widening: tuple[Depth, ...] = ()
     weight: float = 1.0
     depth: int = 0
 

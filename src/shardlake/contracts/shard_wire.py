@@ -24,7 +24,7 @@ from shardlake.contracts.shard import (
     WarmUp,
 )
 from shardlake.errors import ErrorKind, InvalidInput
-from shardlake.types import Float32Array
+from shardlake.types import Depth, Float32Array
 
 
 def encode_vector(vector: Float32Array) -> str:
@@ -60,7 +60,8 @@ def _search_body(search: LeafSearch) -> dict[str, Any]:
 
 def _source_body(source: VectorSource) -> dict[str, Any]:
     body = {spec.name: getattr(source, spec.name) for spec in fields(VectorSource)}
-    return body | {"query": encode_vector(source.query)}
+    widening = [tuple(depth) for depth in source.widening]  # orjson takes no named tuples
+    return body | {"query": encode_vector(source.query), "widening": widening}
 
 
 _DEFAULTS = {spec.name: spec.default for spec in fields(LeafSearch)}
@@ -108,7 +109,7 @@ def _decode_source(raw: dict[str, Any]) -> VectorSource:
             "query": decode_vector(raw["query"]),
             "lists": None if lists is None else tuple(lists),
             "extents": None if extents is None else tuple((int(a), int(b), int(c)) for a, b, c in extents),
-            "widening": tuple((share, count) for share, count in raw["widening"]),
+            "widening": tuple(Depth(*depth) for depth in raw["widening"]),
         }
     )
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from shardlake.types import Depth
+
 CALIBRATED_K = (10, 100)
 CANDIDATES_GRID = (2, 4, 8, 16, 32)
 SLACK = 0.005  # of a mean recall under a filter whose lower bound keeps the promise at no depth
@@ -59,11 +61,13 @@ class BandPoint:
     Attributes:
         k: it was measured at.
         selectivity: share of the rows that passed.
-        lists: probed, of those in which something passes; of hash buckets, how many are opened.
+        lists: probed, of those in which something passes, on average where `missed` says how many; of hash buckets,
+            how many are opened.
         candidates_per_hit: rows refined in each shard, divided by k.
         recall: mean share of the true k nearest found, of the worst kind of filter.
         recall_low: the lower bound of that mean at 95 % confidence.
-        worst: that kind: independent, correlated, mixed or anti.
+        worst: that kind: independent, scattered, mixed or anti.
+        missed, softness: as `Depth` has them; 0 where the depth is a number of lists.
         queries: what it was measured with.
     """
 
@@ -75,6 +79,8 @@ class BandPoint:
     recall_low: float
     worst: str
     queries: Queries = Queries.ITEMS
+    missed: float = 0.0
+    softness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +89,8 @@ class ScanPlan:
 
     Attributes:
         point: of the curve, by which nprobe and candidates were chosen.
-        widening: (selectivity, lists) pairs, thinner first: under a filter a shard probes that many of its lists with
-            passing rows (`lists_for`). Empty where nothing was measured.
+        widening: depths, those of thinner filters first: how far a shard looks under a filter (`band_for`). Empty
+            where nothing was measured.
         bands: the points behind `widening`, for who asks why.
     """
 
@@ -92,7 +98,7 @@ class ScanPlan:
     candidates: int
     exact: bool
     point: CurvePoint | None = None
-    widening: tuple[tuple[float, int], ...] = ()
+    widening: tuple[Depth, ...] = ()
     bands: tuple[BandPoint, ...] = ()
 
 
@@ -200,27 +206,29 @@ def _depths(points: Sequence[BandPoint], recall: float, per_hit: int, *, by_mean
     return chosen
 
 
-def _monotone(chosen: Sequence[BandPoint], factor: float, lists: int) -> tuple[tuple[float, int], ...]:
-    """Returns (selectivity, lists), thinner first; no band probes fewer lists than a denser one.
+def _monotone(chosen: Sequence[BandPoint], factor: float, lists: int) -> tuple[Depth, ...]:
+    """Returns the depth of each band, thinner first; none is less deep than that of a denser one.
 
     A filter between two bands is told what the thinner one needs: it must not be less than the denser one does. One
     that is thinner than all passes so few rows that all their lists are probed.
     """
-    depths: list[tuple[float, int]] = []
-    deepest = 0
+    depths: list[Depth] = []
+    deepest, missed = 0, 1.0
     for point in sorted(chosen, key=lambda point: -point.selectivity):
         deepest = max(deepest, min(lists, math.ceil(point.lists * factor)))
-        depths.append((point.selectivity, deepest))
-    return ((0.0, lists), *reversed(depths))
+        missed = min(missed, point.missed / factor)  # 0 where a band probes all lists, or a number of them
+        depths.append(Depth(point.selectivity, deepest, missed, point.softness))
+    return (Depth(0.0, lists), *reversed(depths))
 
 
-def band_for(widening: Sequence[tuple[float, int]], selectivity: float) -> tuple[float, int] | None:
-    """Returns the band of a filter that passes `selectivity` of a shard's rows: of those no denser, the densest.
+def band_for(widening: Sequence[Depth], selectivity: float) -> Depth | None:
+    """Returns the depth under a filter that passes `selectivity` of a shard's rows: of bands no denser, the densest.
 
     Returns:
-        (selectivity of the band, lists with passing rows to probe); None where nothing was measured.
+        That of the thinnest band where the filter is thinner than all; None where nothing was measured.
     """
-    return max((band for band in widening if band[0] <= selectivity), default=None)
+    thinner = [band for band in widening if band.selectivity <= selectivity]
+    return max(thinner) if thinner else min(widening, default=None)
 
 
 def _calibrated(k: int, calibrated: set[int]) -> int:

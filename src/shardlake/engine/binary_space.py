@@ -135,7 +135,7 @@ class NearestBuckets(Nearest):
         share = 1.0 if passing is None else passing.count / len(passing.mask)
         bounds = max(k, source.depth), max(source.candidates, k)
         band = None if passing is None else band_for(source.widening, share)
-        nprobe = math.ceil(source.nprobe / share) if band is None else band[1]
+        nprobe = math.ceil(source.nprobe / share) if band is None else band.lists
         rows = self.buckets.candidates(source.query, nprobe, bounds, passing, reader, stats)
         stats.rows_refined += len(rows)
         scores = self.score(source, rows, reader)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from builder import truth
+from builder.depths import FILTERED_DEPTHS
 from builder.held_out import Block, HeldOut, Sampled
 from builder.train import TrainedSpace
 from builder.truth import Kind, scores_of
@@ -16,6 +17,8 @@ from functions.build.service import Builds
 from functions.build.texts import TextEncoder
 from shardlake.catalog.base import BuildState
 from shardlake.core.calibration import BANDS, Queries
+from shardlake.core.covering import MISSED_GRID, covering
+from shardlake.core.vectors import coarse_scores
 from shardlake.errors import ErrorKind, InvalidInput, ShardlakeError, Unavailable
 from shardlake.format.manifest import ManifestSpace, decode_manifest
 from shardlake.limits import MAX_INPUTS_PER_ENCODE
@@ -60,7 +63,7 @@ def test_the_truth_under_every_filter_is_that_of_brute_force(metric: Metric) -> 
     lists = np.concatenate([block.lists for block in blocks])
     bits = np.concatenate(found.bits)
     scores = scores_of(vectors, queries.vectors, metric).T
-    coarse = scores_of(trained.centroids, queries.vectors, metric).T
+    coarse = np.stack([coarse_scores(query, trained.centroids, metric) for query in queries.vectors])
     for of in found.truths:
         passing = np.ones(ROWS, bool) if of.bit is None else bits & np.uint32(1 << of.bit) > 0
         assert of.rows == passing.sum()
@@ -68,11 +71,18 @@ def test_the_truth_under_every_filter_is_that_of_brute_force(metric: Metric) -> 
             allowed = passing & (labels != own)
             ranked = np.argsort(np.where(allowed, -scores[i], np.inf), kind="stable")[: min(K, allowed.sum())]
             assert np.array_equal(np.sort(of.labels[i][of.labels[i] >= 0]), np.sort(labels[ranked]))
-            has_rows = np.bincount(lists[passing], minlength=LISTS) > 0
-            order = [number for number in np.argsort(-coarse[i], kind="stable") if has_rows[number]]
+            list_rows = np.bincount(lists[passing], minlength=LISTS)
             by_label = dict(zip(labels.tolist(), lists.tolist(), strict=True))
-            expected = [order.index(by_label[label]) for label in of.labels[i].tolist() if label >= 0]
-            assert of.ranks[i][of.labels[i] >= 0].tolist() == expected
+            of_nearest = [by_label[label] for label in of.labels[i].tolist() if label >= 0]
+            assert of.ranks[i][of.labels[i] >= 0].tolist() == of.list_ranks[i][of_nearest].tolist()
+            assert np.array_equal(of.has_rows, list_rows > 0)
+            if of.bit is None:
+                order = np.argsort(-coarse[i], kind="stable").tolist()
+                assert of.ranks[i].tolist() == [order.index(number) for number in of_nearest]
+                continue
+            for depth, missed in enumerate(MISSED_GRID, start=1):
+                probed = covering(coarse[i], list_rows, of.softness, missed)
+                assert np.array_equal(np.flatnonzero(of.list_ranks[i] < depth), np.sort(probed))
 
 
 def test_each_band_has_a_filter_of_every_kind_that_passes_about_as_much_as_it_says() -> None:
@@ -87,7 +97,7 @@ def test_each_band_has_a_filter_of_every_kind_that_passes_about_as_much_as_it_sa
     assert {(of.filter.selectivity, of.filter.kind) for of in found.truths[1:]} == wanted
     largest_list = sampled.list_rows.max() / ROWS
     for of in found.truths[1:]:
-        above = largest_list if of.filter.kind in {Kind.CORRELATED, Kind.MIXED} else 0.04
+        above = largest_list if of.filter.kind in {Kind.SCATTERED, Kind.MIXED} else 0.04
         assert of.filter.selectivity - 0.1 * of.filter.selectivity - 0.03 <= of.rows / ROWS
         assert of.rows / ROWS <= of.filter.selectivity + above + 0.03
 
@@ -99,9 +109,13 @@ def test_more_lists_never_lose_what_fewer_found() -> None:
     found = truth.find(blocks, [ROWS // 2] * 2, queries, made, trained, k=K, rng=np.random.default_rng(2))
 
     for of in found.truths:
-        means = [of.list_recall(10, lists).mean() for lists in range(1, LISTS + 1)]
+        depths = range(1, LISTS + 1) if of.bit is None else FILTERED_DEPTHS
+        means = [of.list_recall(10, depth).mean() for depth in depths]
+        lists = [of.lists_at(depth) for depth in depths]
         assert means == sorted(means)
+        assert lists == sorted(lists)
         assert means[-1] == 1
+        assert lists[-1] == of.has_rows.sum()
 
 
 # Texts --------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from shardlake.core.calibration import (
     nprobe_grid,
     widen,
 )
+from shardlake.types import Depth
 
 CURVE = [
     CurvePoint(k=k, nprobe=nprobe, candidates_per_hit=per_hit, recall=mean, recall_low=mean - 0.02)
@@ -120,7 +121,7 @@ def test_every_band_keeps_the_promise_by_its_lower_bound_or_mean_or_the_search_i
         lifted = [p for p in BANDS_MEASURED if p.selectivity == point.selectivity and p.recall_low >= recall]
         assert point.recall_low >= recall or (not lifted and point.recall >= recall - SLACK)
     assert all(plan.candidates >= point.candidates_per_hit * k for point in plan.bands)
-    depths = dict(plan.widening)
+    depths = {depth.selectivity: depth.lists for depth in plan.widening}
     assert all(depths[point.selectivity] >= min(100, point.lists) for point in plan.bands)
 
 
@@ -128,8 +129,22 @@ def test_every_band_keeps_the_promise_by_its_lower_bound_or_mean_or_the_search_i
 def test_a_thinner_filter_never_probes_fewer_lists(recall: float) -> None:
     widening = _widened(recall).widening
 
-    assert [band for band, _ in widening] == sorted(band for band, _ in widening)
-    assert [lists for _, lists in widening] == sorted((lists for _, lists in widening), reverse=True)
+    assert [depth.selectivity for depth in widening] == sorted(depth.selectivity for depth in widening)
+    assert [depth.lists for depth in widening] == sorted((depth.lists for depth in widening), reverse=True)
+
+
+@pytest.mark.parametrize("recall", [0.5, 0.8, 0.9])
+def test_a_thinner_filter_never_leaves_more_of_the_weight(recall: float) -> None:
+    weighed = [replace(p, missed=0.5 / p.lists, softness=0.07) for p in BANDS_MEASURED]
+
+    plan = widen(PLAN, weighed, recall=recall, k=10, lists=100, rows_per_list=50)
+
+    thinnest, *bands = plan.widening
+    assert thinnest == Depth(0.0, 100)
+    assert [depth.missed for depth in bands] == sorted(depth.missed for depth in bands)
+    of_point = {point.selectivity: point.missed for point in plan.bands}
+    assert all(0 < depth.missed <= of_point[depth.selectivity] for depth in bands)
+    assert all(depth.softness == 0.07 for depth in bands)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +156,8 @@ def test_a_filter_between_two_bands_takes_the_thinner_and_below_all_every_list(s
     found = band_for(widening, selectivity)
 
     assert found is not None
-    assert found[0] == band
-    assert band or found[1] == 100
+    assert found.selectivity == band
+    assert band or found.lists == 100
 
 
 def test_more_candidates_are_refined_only_where_fewer_do_not_keep_the_promise() -> None:
@@ -151,7 +166,7 @@ def test_more_candidates_are_refined_only_where_fewer_do_not_keep_the_promise() 
 
 
 def test_beyond_the_largest_calibrated_k_the_lists_under_a_filter_grow_too() -> None:
-    at_100, at_1000 = (dict(_widened(0.5, k).widening) for k in (100, 1000))
+    at_100, at_1000 = ({depth.selectivity: depth.lists for depth in _widened(0.5, k).widening} for k in (100, 1000))
 
     assert at_1000 == {band: min(100, lists if band == 0 else 10 * lists) for band, lists in at_100.items()}
 

@@ -26,6 +26,7 @@ from shardlake.contracts.shard_wire import decode_request, decode_vector, encode
 from shardlake.errors import DeadlineExceeded, ErrorKind, FormatError, InvalidInput, NotFound, Unavailable
 from shardlake.store.base import ObjectStore
 from shardlake.testing import CorruptStore, CountingStore, FlakyStore, ManualClock, MissingStore, WrappedStore
+from shardlake.types import Depth
 from tests.lake import Lake, ref, unit_rows
 from tests.leaf_searches import change, leaf_search
 
@@ -343,7 +344,9 @@ def test_a_request_says_the_same_after_its_journey() -> None:
             SCAN,
             FILTERED,
             BY_ID,
-            replace(change(SCAN, lists=(1, 2), widening=((0.1, 3),)), include_vectors=("v",)),
+            replace(
+                change(SCAN, lists=(1, 2), widening=(Depth(0.1, 3), Depth(0.9, 2, 0.01, 0.2))), include_vectors=("v",)
+            ),
         ),
         timeout_ms=12.5,
     )

@@ -1,0 +1,63 @@
+"""Which lists a search under a filter probes: those in which its hits are likely, and no fixed number of them.
+
+How near the rows of a list lie to a query spreads around the score of its centroid, so the chance that one of them is a
+hit falls about exponentially with that score, and how many hits a list is good for grows with how many of its rows
+pass. Lists are probed heaviest first until what is left weighs no more than a share of all: a filter that thins out
+evenly leaves the near lists heavy and needs few, one that empties them makes far lists matter and gets many. How fast
+weight falls (`softness`) and how much may be left (`missed`) is measured at build: `core.calibration`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shardlake.types import Float32Array, Float64Array, Int64Array
+
+MISSED_GRID = tuple(0.5 / 1.5**step for step in range(23))
+"""Shares of the weight that calibration tries to leave, 0.5 to 0.00007: each step a few lists more than the last."""
+
+
+def weights(scores: Float32Array, rows: Int64Array, softness: float) -> Float64Array:
+    """Returns (…, lists) float64: how many hits each list is good for, to a common factor.
+
+    Args:
+        scores: (…, lists) float32: coarse scores, higher is nearer (`core.vectors.coarse_scores`).
+        rows: (lists,) int64: rows of each that pass; a list without any weighs nothing.
+        softness: by how much a score must fall for its weight to fall to 1/e; more than 0.
+    """
+    nearest = np.max(scores, axis=-1, keepdims=True, where=rows > 0, initial=-np.inf)
+    # A list that nothing passes in may be nearer than all that count: its power must not overflow.
+    weighed: Float64Array = rows * np.exp(np.minimum(scores - nearest, 0.0, dtype=np.float64) / softness)
+    return weighed
+
+
+def covering(scores: Float32Array, rows: Int64Array, softness: float, missed: float) -> Int64Array:
+    """Returns the positions of the fewest lists beside which at most `missed` of all weight is left, heaviest first.
+
+    Args:
+        scores: (lists,) float32. rows: (lists,) int64, some of them more than 0.
+        softness, missed: as `weights` and MISSED_GRID have them.
+    """
+    heavy = weights(scores, rows, softness)
+    order = np.argsort(-heavy)
+    covered = heavy[order].cumsum()
+    enough = int(np.searchsorted(covered, covered[-1] * (1.0 - missed))) + 1
+    return order[:enough]
+
+
+def left_before(scores: Float32Array, rows: Int64Array, softness: float) -> Float64Array:
+    """Returns (n, lists) float64: the share of the weight that is left when each query's search comes to each list.
+
+    A list is among those of `covering` where more than `missed` is left. Where no row of any list passes, nothing is.
+
+    Args:
+        scores: (n, lists) float32. rows: (lists,) int64. softness: as for `weights`.
+    """
+    heavy = weights(scores, rows, softness) if rows.any() else np.zeros(scores.shape)
+    order = np.argsort(-heavy, axis=1)
+    ordered = np.take_along_axis(heavy, order, axis=1)
+    covered = np.cumsum(ordered, axis=1)
+    whole = np.maximum(covered[:, -1:], np.finfo(np.float64).tiny)
+    left = np.empty_like(heavy)
+    np.put_along_axis(left, order, 1.0 - (covered - ordered) / whole, axis=1)
+    return np.where(rows > 0, left, 0.0)
