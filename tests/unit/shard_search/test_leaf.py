@@ -30,6 +30,8 @@ from shardlake.types import Depth
 from tests.lake import Lake, ref, unit_rows
 from tests.leaf_searches import change, leaf_search
 
+WIDENING = (Depth(0.1, 3), Depth(0.9, 2, 0.01, 0.2))
+
 QUERY = unit_rows(1, 8, 77)[0]
 FLAT_QUERY = unit_rows(1, 2, 78)[0]
 SCAN = leaf_search(space="v", query=QUERY, k=10, nprobe=8, candidates=200)
