@@ -25,11 +25,13 @@ from shardlake.engine.nearest import Nearest
 from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import NO_LIST
 from shardlake.query.rows import RowSet
-from shardlake.types import Float32Array, Int64Array
+from shardlake.types import BoolArray, Float32Array, Int64Array
 
 MAX_CANDIDATES = 1_024  # of one plan; deeper refinement than this is exact search's business
 SCAN_SERVES = 4  # plans of more than a quarter of a scan's lists are told from it
 _LOST = np.iinfo(np.int32).max  # the place, in the truth, of a row that is not in it
+_NO_LABEL = -2  # none that a row has, nor what stands behind the last of a query's nearest
+_NEVER = np.iinfo(np.int16).max  # more than MAX_CANDIDATES
 Places = npt.NDArray[np.int32]
 
 
@@ -103,15 +105,15 @@ class Scans:
         for depth, served in self._scanned_depths():
             shape = (len(self.asked), self._candidates)
             scores = np.full(shape, -np.inf, np.float32)
-            ranks, places = np.full(shape, _LOST, np.int32), np.full(shape, _LOST, np.int32)
+            ranks, labels = np.full(shape, _LOST, np.int32), np.full(shape, _NO_LABEL, np.int64)
             for at, query in enumerate(self.asked.tolist()):
                 rows = self._found(query, shard, passing, depth)
                 found = slice(len(rows))
                 ranks[at, found] = self._ranks(query, shard, rows)
                 scores[at, found] = shard.nearest.space.score_rows(self._held_out.vectors[query], rows)
-                places[at, found] = self._places(query, shard.labels[rows])
-                ranks[at, found][shard.labels[rows] == self._held_out.labels[query]] = _LOST
-            self._measure(scores, ranks, places, served)
+                labels[at, found] = shard.labels[rows]
+            ranks[labels == self._held_out.labels[self.asked][:, None]] = _LOST
+            self._measure(scores, ranks, self._places(labels), served)
 
     def estimate(self, plan: Plan) -> tuple[float, float]:
         """Returns the recall of a plan, or of the deepest measured where it is deeper: mean, and error at CONFIDENCE.
@@ -152,21 +154,28 @@ class Scans:
         ranks: Places = self.truth.list_ranks[query, shard.lists[rows]].astype(np.int32)
         return ranks
 
-    def _places(self, query: int, labels: Int64Array) -> Int64Array:
-        """Returns the place of each label among the nearest, _LOST where it is none of them."""
-        truth = self.truth.labels[query]
-        order = np.argsort(truth)
-        at = np.minimum(np.searchsorted(truth[order], labels), len(truth) - 1)
-        return np.where(truth[order][at] == labels, order[at], _LOST)
+    def _places(self, labels: Int64Array) -> Places:
+        """Returns the place of each query's labels among its nearest, _LOST where they are none of them."""
+        places = np.full(labels.shape, _LOST, np.int32)
+        for of_query, found, truth in zip(places, labels, self.truth.labels[self.asked], strict=True):
+            order = np.argsort(truth)
+            at = np.minimum(np.searchsorted(truth[order], found), len(truth) - 1)
+            is_there = truth[order][at] == found
+            of_query[is_there] = order[at][is_there]
+        return places
 
     def _measure(self, scores: Float32Array, ranks: Places, places: Places, depths: Collection[int]) -> None:
+        """Takes (n, candidates) rows in the order of their codes."""
+        best_first = np.argsort(-scores, axis=1)
+        scores = np.take_along_axis(scores, best_first, axis=1)
+        places = np.take_along_axis(places, best_first, axis=1)
         for depth in depths:
-            is_scanned = ranks < depth
-            nth = np.cumsum(is_scanned, axis=1)
+            nth = np.cumsum(ranks < depth, axis=1, dtype=np.int16)
+            # In the order of scores: how many rows the codes of these lists put before each that was scanned.
+            nth = np.take_along_axis(np.where(ranks < depth, nth, _NEVER), best_first, axis=1)
             for plan in self.plans:
                 if plan.depth == depth:
-                    is_refined = is_scanned & (nth <= plan.k * plan.per_hit)
-                    self._best[plan].add(np.where(is_refined, scores, -np.inf), places)
+                    self._best[plan].add(nth <= plan.k * plan.per_hit, scores, places)
 
 
 class BucketScans(Scans):
@@ -198,13 +207,22 @@ class _Best:
         self.places = np.full((queries, k), _LOST, np.int32)
         self._scores = np.full((queries, k), -np.inf, np.float32)
 
-    def add(self, scores: Float32Array, places: Places) -> None:
+    def add(self, is_refined: BoolArray, scores: Float32Array, places: Places) -> None:
+        """Takes the best of the rows that are refined, of (n, m) in the order of their scores."""
         k = self.places.shape[1]
-        all_scores = np.hstack([self._scores, scores])
-        all_places = np.hstack([self.places, np.where(np.isneginf(scores), _LOST, places)])
-        best = np.argpartition(-all_scores, k - 1, axis=1)[:, :k]
+        nth = np.cumsum(is_refined, axis=1, dtype=np.int16)
+        queries, columns = np.nonzero(is_refined & (nth <= k))
+        at = queries, nth[queries, columns] - 1
+        of_shard = _Best(len(scores), k)
+        of_shard._scores[at], of_shard.places[at] = scores[queries, columns], places[queries, columns]
+        self._merge(of_shard)
+
+    def _merge(self, other: _Best) -> None:
+        k = self.places.shape[1]
+        all_scores = np.hstack([self._scores, other._scores])
+        best = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
         self._scores = np.take_along_axis(all_scores, best, axis=1)
-        self.places = np.take_along_axis(all_places, best, axis=1)
+        self.places = np.take_along_axis(np.hstack([self.places, other.places]), best, axis=1)
 
 
 def _error(values: Float32Array) -> float:

@@ -12,8 +12,9 @@ Cost: a product of queries and rows, and a comparison for each that passes a fil
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,12 @@ from shardlake.core.calibration import BANDS
 from shardlake.core.vectors import coarse_scores
 from shardlake.engine.nearest import FEW_ROWS
 from shardlake.engine.spaces import NO_LIST
-from shardlake.types import BoolArray, Float32Array, Int64Array, Metric
+from shardlake.types import BoolArray, Float32Array, Float64Array, Int64Array, Metric
 
 MIN_BAND_ROWS = FEW_ROWS  # passing rows, below which a band is not measured: so few are scored one by one
 BLOCK_ROWS = 32_768  # scored at a time: 32 MB for 256 queries
+FIRST_ROWS = 512  # of the first block, all of whose rows are the best so far
+DENSE = 0.05  # selectivity of filters that look at the same near rows
 FAR_FROM = 64  # points that an anti-correlated filter's rows lie far from: as many as make a crowd of askers
 STRAYS = 0.1  # of the rows that pass a scattered filter lie outside its lists
 TURNED_AGAINST = 16  # of them are queries that are measured, the rest are rows
@@ -104,6 +107,11 @@ class Truth:
     softness: float
     has_rows: BoolArray
     rows: int
+    _lists_at: Float64Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = np.bincount(self.list_ranks[:, self.has_rows].ravel(), minlength=1)
+        self._lists_at = np.cumsum(counts) / len(self.list_ranks)
 
     def list_recall(self, k: int, depth: int) -> Float32Array:
         """Returns (n,) float32: the share of the k nearest that lie in the lists that a search of that depth probes."""
@@ -112,7 +120,7 @@ class Truth:
 
     def lists_at(self, depth: int) -> float:
         """Returns how many lists with passing rows a search of that depth probes, on average."""
-        return float((self.list_ranks[:, self.has_rows] < depth).sum(axis=1).mean())
+        return float(self._lists_at[min(depth, len(self._lists_at)) - 1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +214,7 @@ def find(
     found = _Pass(part_rows, queries, made, space, k)
     for part in parts:
         found.lists[part.number][part.rows] = part.lists
-        for block in _cut(part):
+        for block in _cut(part, is_first=part.number == 0):
             found.add(block, rng.random(len(block.rows)))
     return found.done()
 
@@ -229,15 +237,25 @@ class _Pass:
         scores = scores_of(block.vectors, self._queries.vectors, metric)
         _leave_out(scores, block.labels, self._queries.labels)
         nearness = scores_of(block.vectors, self._made.points, metric).max(axis=1)
-        for number, made in enumerate(self._made.filters):
-            passing = np.flatnonzero(made.passing(block, drawn, nearness))
-            self.bits[block.number][block.rows[passing]] |= np.uint32(1 << number)
-            lists = block.lists[passing]
-            self._list_rows[number] += np.bincount(lists, minlength=self._list_rows.shape[1])
-            self._nearest[number].add(scores if number == 0 else scores[passing], block.labels[passing], lists)
+        # A block is compared once for all dense filters, and what is good enough for one of them is looked at by each.
+        dense = [at for at, made in zip(self._nearest, self._made.filters, strict=True) if made.selectivity >= DENSE]
+        near = _better(scores, np.min([nearest.bounds for nearest in dense], axis=0))
+        for number, (made, nearest) in enumerate(zip(self._made.filters, self._nearest, strict=True)):
+            passes = made.passing(block, drawn, nearness)
+            rows = np.flatnonzero(passes)
+            self.bits[block.number][block.rows[rows]] |= np.uint32(1 << number)
+            self._list_rows[number] += np.bincount(block.lists[rows], minlength=self._list_rows.shape[1])
+            if made.selectivity >= DENSE:
+                found = near.only(passes[near.rows] & (near.scores > nearest.bounds[near.queries]))
+            else:
+                found = _better(scores[rows], nearest.bounds)
+                found = found._replace(rows=rows[found.rows])
+            nearest.add(found, block)
 
     def done(self) -> Pass:
         """Returns what all blocks have shown."""
+        for nearest in self._nearest:
+            nearest.settle()
         vectors, centroids = self._queries.vectors, self._space.centroids
         coarse = np.stack([coarse_scores(query, centroids, self._space.spec.metric) for query in vectors])
         weighing = Weighing(coarse, self._space.list_starts)
@@ -270,10 +288,12 @@ def scores_of(vectors: Float32Array, queries: Float32Array, metric: Metric) -> F
     return products
 
 
-def _cut(part: Block) -> Iterable[Block]:
-    for start in range(0, len(part.rows), BLOCK_ROWS):
-        cut = slice(start, start + BLOCK_ROWS)
+def _cut(part: Block, *, is_first: bool) -> Iterable[Block]:
+    start, rows = 0, FIRST_ROWS if is_first else BLOCK_ROWS
+    while start < len(part.rows):
+        cut = slice(start, start + rows)
         yield Block(number=part.number, rows=part.rows[cut], vectors=part.vectors[cut], lists=part.lists[cut])
+        start, rows = start + rows, min(4 * rows, BLOCK_ROWS)
 
 
 def _leave_out(scores: Float32Array, labels: Int64Array, own: Int64Array) -> None:
@@ -283,36 +303,54 @@ def _leave_out(scores: Float32Array, labels: Int64Array, own: Int64Array) -> Non
     scores[places[queries], queries] = -np.inf
 
 
+class _Pairs(NamedTuple):
+    """(m,) rows of a block, and queries that they are near to, and with what scores."""
+
+    rows: Int64Array
+    queries: Int64Array
+    scores: Float32Array
+
+    def only(self, keep: BoolArray) -> _Pairs:
+        """Returns the pairs that are marked."""
+        return _Pairs(self.rows[keep], self.queries[keep], self.scores[keep])
+
+
+def _better(scores: Float32Array, bounds: Float32Array) -> _Pairs:
+    """Returns the pairs of (rows, queries) scores that are above the query's bound."""
+    rows, queries = np.nonzero(scores > bounds)
+    return _Pairs(rows, queries, scores[rows, queries])
+
+
 class _Nearest:
-    """The k best of each query over blocks: labels, and the lists they are in."""
+    """The k best of each query over blocks: labels, and the lists they are in.
+
+    Attributes:
+        bounds: (n,) float32: what a row must score more than, to be among a query's k best.
+    """
 
     def __init__(self, queries: int, k: int) -> None:
         self.labels = np.full((queries, k), -1, np.int64)
         self.lists = np.zeros((queries, k), np.int64)
+        self.bounds = np.full(queries, -np.inf, np.float32)
         self._scores = np.full((queries, k), -np.inf, np.float32)
+        self._pending: list[tuple[Int64Array, Float32Array, Int64Array, Int64Array]] = []
 
-    def add(self, scores: Float32Array, labels: Int64Array, lists: Int64Array) -> None:
-        """Takes (m, n) scores of rows with these labels and lists."""
+    def add(self, found: _Pairs, block: Block) -> None:
+        """Takes what may be among the best; it is settled once as much has come together as is kept."""
+        self._pending.append((found.queries, found.scores, block.labels[found.rows], block.lists[found.rows]))
+        if sum(len(scores) for _, scores, _, _ in self._pending) >= self.labels.size:
+            self.settle()
+
+    def settle(self) -> None:
+        """Keeps the k best of all that came."""
         n, k = self.labels.shape
-        rows, queries = self._contenders(scores)
-        if not len(rows):
-            return
-        all_queries = np.concatenate([np.repeat(np.arange(n), k), queries])
-        all_scores = np.concatenate([self._scores.ravel(), scores[rows, queries]])
-        order = np.lexsort((-all_scores, all_queries))
-        first = np.searchsorted(all_queries[order], np.arange(n))
+        kept = np.repeat(np.arange(n), k), self._scores.ravel(), self.labels.ravel(), self.lists.ravel()
+        queries, scores, labels, lists = map(np.concatenate, zip(kept, *self._pending, strict=True))
+        order = np.argsort(-scores)
+        order = order[np.argsort(queries[order].astype(np.int16), kind="stable")]  # a few hundred: sorted by digits
+        first = np.searchsorted(queries[order], np.arange(n))
         best = order[first[:, None] + np.arange(k)]
-        self._scores = all_scores[best]
-        self.lists = np.concatenate([self.lists.ravel(), lists[rows]])[best]
-        found = np.concatenate([self.labels.ravel(), labels[rows]])[best]
-        self.labels = np.where(np.isneginf(self._scores), -1, found)
-
-    def _contenders(self, scores: Float32Array) -> tuple[Int64Array, Int64Array]:
-        """Returns positions (row, query) of all scores that may be among the k best."""
-        n, k = self.labels.shape
-        is_first = np.isneginf(self._scores[:, -1]).any()
-        if is_first and len(scores) > k:  # the k best of the block, not all that beat nothing
-            queries = np.repeat(np.arange(n), k)
-            return np.argpartition(-scores.T, k - 1, axis=1)[:, :k].ravel(), queries
-        rows, better = np.nonzero(scores > self._scores[:, -1])
-        return rows, better
+        self._scores, self.lists = scores[best], lists[best]
+        self.labels = np.where(np.isneginf(self._scores), -1, labels[best])
+        self.bounds = self._scores[:, -1]
+        self._pending = []
