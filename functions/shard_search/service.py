@@ -66,8 +66,10 @@ class ShardSearch:
         return self._cache.open(request.shard, deadline, stats, told)
 
     def _answers(self, request: LeafRequest, deadline: Deadline) -> tuple[LeafAnswer, ...]:
+        if len(request.searches) < 2:
+            return tuple([self._answer(request, search, deadline) for search in request.searches])
         shared = LeafStats()
-        together = self._together(request, deadline, shared) if len(request.searches) > 1 else {}
+        together = self._together(request, deadline, shared)
         answers = tuple(
             together.get(number) or self._answer(request, search, deadline)
             for number, search in enumerate(request.searches)

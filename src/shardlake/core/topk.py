@@ -17,7 +17,7 @@ T = TypeVar("T")
 Scored = tuple[float, str, T]
 """(score, id, whatever travels with it)."""
 
-_SORT_AT_MOST = 128  # scores that are sorted whole sooner than they are partitioned
+_SORT_AT_MOST = 96  # scores that are sorted whole sooner than they are partitioned
 
 
 def best_rows(scores: npt.NDArray[np.floating[Any]], k: int) -> Int64Array:
@@ -28,8 +28,8 @@ def best_rows(scores: npt.NDArray[np.floating[Any]], k: int) -> Int64Array:
         k: at least 1.
     """
     if k < len(scores) > _SORT_AT_MOST:
-        # argpartition finds the kth best; all that reach it stay, so that ties can be settled by id.
-        chosen = np.flatnonzero(scores >= scores[np.argpartition(scores, -k)[-k]])
+        # All that reach the kth best stay, so that ties can be settled by id.
+        chosen = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
         return chosen[np.argsort(-scores[chosen], kind="stable")]
     ranked = (-scores).argsort(kind="stable")
     end = k

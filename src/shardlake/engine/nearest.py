@@ -184,7 +184,7 @@ class Nearest:
             reader: of the shard.
         """
         lists = self.space.lists
-        queries = np.stack([source.query for source in sources])
+        queries = np.array([source.query for source in sources], np.float32)
         if sources[0].lists is None:
             numbers = lists.nearest_many(queries, sources[0].nprobe, reader)
         else:

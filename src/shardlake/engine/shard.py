@@ -68,10 +68,11 @@ def _is_plain(search: LeafSearch) -> bool:
 
 
 def _kind(search: LeafSearch) -> tuple[object, ...]:
-    """Returns what plain searches must have in common to be scanned together."""
+    """Returns what plain searches must have in common to be searched together: what they look for, and show."""
     source = search.vectors[0]
     lists = None if source.lists is None else len(source.lists)
-    return source.space, search.k, source.nprobe, source.candidates, lists, _is_bare(search)
+    shown = _is_bare(search), search.attributes, search.include_vectors
+    return source.space, search.k, source.nprobe, source.candidates, lists, shown
 
 
 class OpenShard:
@@ -166,13 +167,13 @@ class OpenShard:
             for which, rows, scores, stats in zip(*found, strict=True):
                 yield which, self._answer(alike[which], Found(rows, scores, "scan"), "scan", None, reader, stats)
             return
-        best, best_scores = self._best_of_each(found, k, reader)
-        step = max(1, MAX_K // k)
-        for number, (which, stats) in enumerate(zip(found.sources, found.stats, strict=True)):
-            if number % step == 0:  # one round brings the items of several searches, no more than one search may want
-                self._items.entries(best[number : number + step].ravel().tolist(), reader)
-            hits = self._hits(alike[which], best[number], best_scores[number], reader)
-            yield which, LeafAnswer(hits=hits, stats=stats, strategy="scan")
+        rows, scores = self._best_of_each(found, k, reader)
+        step = max(1, MAX_K // k)  # searches whose hits are brought in one round: no more than one search may want
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            hits = self._hits(alike[0], rows[part].ravel(), scores[part].ravel(), reader)
+            for number, (which, stats) in enumerate(zip(found.sources[part], found.stats[part], strict=True)):
+                yield which, LeafAnswer(hits=hits[number * k : (number + 1) * k], stats=stats, strategy="scan")
 
     def _is_scanned(self, space: str) -> bool:
         spec = self.header.spaces.get(space)
@@ -298,12 +299,12 @@ class OpenShard:
         if not len(rows):
             return rows, scores
         best = best_rows(scores, k)
-        kept = scores[best]
+        kept = scores.take(best)
         if len(set(kept.tolist())) < len(kept):  # only equal scores have an order to settle, and a place to fight for
             ranks = self._items.ranks(reader)[rows[best]]
             order = np.lexsort((ranks, -kept))[:k]
             best, kept = best[order], kept[order]
-        return rows[best], kept
+        return rows.take(best), kept
 
     def _best_of_each(self, found: FoundTogether, k: int, reader: Reader) -> tuple[Int64Array, Float32Array]:
         """Returns (n, k) the rows of each search that `_best` returns, and their scores."""
