@@ -16,7 +16,6 @@ from shardlake.contracts.shard import (
     WarmUp,
 )
 from shardlake.deadline import Clock, Deadline
-from shardlake.engine.nearest import Found
 from shardlake.engine.shard import OpenShard
 from shardlake.errors import ErrorKind, FormatError, InvalidInput, ShardlakeError
 
@@ -39,11 +38,7 @@ class ShardSearch:
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
         was_held = self._cache.holds(request.shard.key)
-        together = self._together(request, deadline) if len(request.searches) > 1 else {}
-        answers = tuple(
-            self._answer(request, search, deadline, together.get(number))
-            for number, search in enumerate(request.searches)
-        )
+        answers = self._answers(request, deadline)
         held = None if request.warm is None else self._warm_up(request.shard, request.warm)
         self._cache.settle()
         cold, self._cold = self._cold, False
@@ -70,37 +65,50 @@ class ShardSearch:
         told = () if self._cache.holds(request.shard.key) else told_lists(request.searches)
         return self._cache.open(request.shard, deadline, stats, told)
 
-    def _together(self, request: LeafRequest, deadline: Deadline) -> dict[int, tuple[Found, LeafStats]]:
-        opening = LeafStats()
-        try:
-            opened = self._open(request, deadline, opening)
-            together = opened.scan_together(request.searches, deadline)
-        except ShardlakeError:
-            # One of them is wrong, or a read failed: each is then searched by itself and says what is wrong with it.
-            self._cache.forget(request.shard.key)
-            return {}
-        for _, stats in list(together.values())[:1]:
-            _add(stats, opening)
-        return together
+    def _answers(self, request: LeafRequest, deadline: Deadline) -> tuple[LeafAnswer, ...]:
+        if len(request.searches) < 2:
+            return tuple([self._answer(request, search, deadline) for search in request.searches])
+        shared = LeafStats()
+        together = self._together(request, deadline, shared)
+        answers = tuple(
+            together.get(number) or self._answer(request, search, deadline)
+            for number, search in enumerate(request.searches)
+        )
+        for answer in [answer for answer in answers if answer.error is None][:1]:
+            _add(answer.stats, shared)
+        return answers
 
-    def _answer(
-        self, request: LeafRequest, search: LeafSearch, deadline: Deadline, scanned: tuple[Found, LeafStats] | None
-    ) -> LeafAnswer:
-        opening, ref = LeafStats(), request.shard
+    def _together(self, request: LeafRequest, deadline: Deadline, stats: LeafStats) -> dict[int, LeafAnswer]:
         try:
             deadline.check("search the shard")
-            opened = self._open(request, deadline, opening)
-            answer = opened.search(search, deadline, scanned)
-        except FormatError as error:
-            self._cache.forget(ref.key)
-            return LeafAnswer(error=error)
+            together = self._open(request, deadline, stats).search_together(request.searches, stats, deadline)
         except ShardlakeError as error:
-            self._cache.trim()
+            # One of them is wrong, or a read failed: each is then searched by itself and says what is wrong with it.
+            self._let_go(request.shard.key, error)
+            return {}
+        self._trim_after(stats)
+        return together
+
+    def _answer(self, request: LeafRequest, search: LeafSearch, deadline: Deadline) -> LeafAnswer:
+        stats = LeafStats()
+        try:
+            deadline.check("search the shard")
+            answer = self._open(request, deadline, stats).search(search, deadline, stats)
+        except ShardlakeError as error:
+            self._let_go(request.shard.key, error)
             return LeafAnswer(error=error)
-        _add(answer.stats, opening)
-        if answer.stats.bytes_read or answer.stats.cache_bytes:  # after each: a batch may read more than fits
-            self._cache.trim()
+        self._trim_after(stats)  # after each: a batch may read more than fits
         return answer
+
+    def _let_go(self, key: str, error: ShardlakeError) -> None:
+        if isinstance(error, FormatError):
+            self._cache.forget(key)
+        else:
+            self._cache.trim()
+
+    def _trim_after(self, stats: LeafStats) -> None:
+        if stats.bytes_read or stats.cache_bytes:
+            self._cache.trim()
 
 
 def _add(stats: LeafStats, more: LeafStats) -> None:

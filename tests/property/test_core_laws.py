@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardlake.core.fast_scan import pack, packed_bytes, unpack
-from shardlake.core.topk import best_rows, merge_best, merge_by_id, order
+from shardlake.core.topk import best_of_each, best_rows, merge_best, merge_by_id, order
 from shardlake.core.vectors import quantize_rows
 
 few_scores = st.sampled_from([-1.0, -0.0, 0.0, 0.25, 0.5, 1.0]) | st.floats(-2, 2, width=32)
@@ -73,3 +73,22 @@ def test_the_best_rows_are_all_that_reach_the_kth_best_score_and_no_other(scores
     else:
         kth = np.sort(scores)[-k]
         assert set(found.tolist()) == set(np.flatnonzero(scores >= kth).tolist())
+
+
+@RELAXED
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(0, 4), st.sampled_from([1, 5, 90, 300])), elements=few_scores),
+    st.integers(1, 310),
+)
+def test_the_best_of_each_of_many_rows_are_the_best_of_that_row_alone_where_no_scores_tie(
+    scores: np.ndarray, k: int
+) -> None:
+    scores[::2] += np.linspace(0, 1, scores.shape[1], dtype=np.float32)  # of some rows most scores are distinct
+    found, tied = best_of_each(scores, k)
+
+    for row, best, has_ties in zip(scores, found, tied, strict=True):
+        alone = best_rows(row, k)
+        assert len(set(best.tolist())) == min(k, len(row))
+        assert has_ties == (len(set(row[alone].tolist())) < len(alone))
+        assert row[best].tolist() == row[alone[:k]].tolist()
+        assert has_ties or best.tolist() == alone.tolist()

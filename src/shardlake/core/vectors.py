@@ -19,7 +19,7 @@ def padded_dimension(dimension: int) -> int:
     return -(-dimension // DIMENSION_MULTIPLE) * DIMENSION_MULTIPLE
 
 
-_CACHED_ROWS = 256  # refine rows that are scored at a time
+CACHED_ROWS = 256  # refine rows that are scored at a time
 
 
 def prepare(vectors: Float32Array, metric: Metric) -> Float32Array:
@@ -64,25 +64,26 @@ def quantize_rows(vectors: Float32Array) -> tuple[npt.NDArray[np.int8], Float32A
 def score_quantized(
     query: Float32Array, codes: npt.NDArray[np.int8], scales: Float32Array, metric: Metric
 ) -> Float32Array:
-    """Scores refine rows against one query.
+    """Scores refine rows against one query, or those of some queries against theirs.
 
     Args:
-        query: (d,) float32, prepared.
-        codes: (n, d) int8. scales: (n,) float32.
+        query: (d,) or (b, d) float32, prepared.
+        codes: (n, d) or (b, n, d) int8. scales: (n,) or (b, n) float32.
         metric: of the space.
 
     Returns:
-        (n,) float32, higher is nearer: inner product, or minus the Euclidean distance.
+        (n,) or (b, n) float32, higher is nearer: inner product, or minus the Euclidean distance. What a row scores
+        depends on nothing that stands beside it.
     """
-    products, norms = np.empty(len(codes), np.float32), np.empty(len(codes), np.float32)
+    products, norms = np.empty(scales.shape, np.float32), np.empty(scales.shape, np.float32)
     # Some rows at a time, so that what becomes of them in float32 stays in the processor's cache. Row by row (vecdot),
     # since the sums of a matrix product depend on how many rows stand beside a row, and a row's score must not.
-    for start in range(0, len(codes), _CACHED_ROWS):
-        part = slice(start, start + _CACHED_ROWS)
-        rows = codes[part].astype(np.float32)
-        np.vecdot(rows, query, out=products[part])
+    for start in range(0, codes.shape[-2], CACHED_ROWS):
+        part = slice(start, start + CACHED_ROWS)
+        rows = codes[..., part, :].astype(np.float32)
+        np.vecdot(rows, query[..., None, :], out=products[..., part])
         if metric is Metric.L2:
-            np.vecdot(rows, rows, out=norms[part])
+            np.vecdot(rows, rows, out=norms[..., part])
     products *= scales
     return products if metric is not Metric.L2 else _minus_distance(query, products, norms * scales * scales)
 
@@ -97,7 +98,7 @@ def score_exact(query: Float32Array, vectors: Float32Array, metric: Metric) -> F
 
 
 def _minus_distance(query: Float32Array, products: Float32Array, norms: Float32Array) -> Float32Array:
-    squared = norms - 2 * products + np.float32(query @ query)
+    squared = norms - 2 * products + np.vecdot(query, query)[..., None]
     return np.asarray(-np.sqrt(np.maximum(squared, 0)), np.float32)
 
 
@@ -108,6 +109,24 @@ def coarse_scores(query: Float32Array, centroids: Float32Array, metric: Metric) 
         return products
     norms = np.einsum("ij,ij->i", centroids, centroids)
     return np.asarray(2 * products - norms - np.float32(query @ query), np.float32)
+
+
+def coarse_scores_of(query: Float32Array, centroids: Float32Array, metric: Metric) -> Float32Array:
+    """Scores the centroids chosen for a query, or those of some queries for each: as `coarse_scores`, one by one.
+
+    Args:
+        query: (d,) or (b, d) float32.
+        centroids: (p, d) or (b, p, d) float32.
+        metric: of the space.
+
+    Returns:
+        (p,) or (b, p) float32. What a centroid scores depends on nothing that stands beside it.
+    """
+    products: Float32Array = np.vecdot(centroids, query[..., None, :])
+    if metric is not Metric.L2:
+        return products
+    norms = np.vecdot(centroids, centroids)
+    return np.asarray(2 * products - norms - np.vecdot(query, query)[..., None], np.float32)
 
 
 def nearest_lists(scores: Float32Array, count: int) -> npt.NDArray[np.int64]:

@@ -73,7 +73,7 @@ class CodedSpace:
         return self._index.scan(turned, np.ascontiguousarray(lists), np.ascontiguousarray(signed), candidates)
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
-        """Returns (m,) scores of loaded rows by their refine rows."""
+        """Returns (m,) scores of loaded rows by their refine rows, or (n, m) for n queries and the rows of each."""
         return score_quantized(query, self._refine.take(rows, axis=0), self._scales.take(rows), self.lists.space.metric)
 
     def _of_codes(self, vectors: Float32Array) -> Float32Array:

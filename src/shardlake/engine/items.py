@@ -50,18 +50,20 @@ class ShardItems:
         try:
             return [answered[row] for row in rows]
         except KeyError:
-            found = self._cut(rows, reader)
-            self._keep(rows, found)
-            return found
+            missing = sorted(set(rows) - answered.keys())
+            found = dict(zip(missing, self._cut(missing, reader), strict=True))
+            entries = [found[row] if row in found else answered[row] for row in rows]
+            self._keep(found)
+            return entries
 
-    def _keep(self, rows: list[int], found: list[tuple[str, bytes]]) -> None:
-        size = sum(len(item_id) + len(payload) + ENTRY_BYTES for item_id, payload in found)
+    def _keep(self, found: dict[int, tuple[str, bytes]]) -> None:
+        size = sum(len(item_id) + len(payload) + ENTRY_BYTES for item_id, payload in found.values())
         if self._answered_bytes + size > ANSWERED_BYTES:
             self._answered.clear()
             self._answered_bytes = 0
         if size <= ANSWERED_BYTES:
-            self._answered.update(zip(rows, found, strict=True))
-            self._answered_bytes += size  # of a row that is kept already twice: the bound is reached a little sooner
+            self._answered.update(found)
+            self._answered_bytes += size
         self._trim()
 
     def _trim(self) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 from shardlake.contracts.shard import LeafStats, VectorSource
 from shardlake.core.calibration import band_for
 from shardlake.core.covering import covering
-from shardlake.core.vectors import score_exact
+from shardlake.core.vectors import CACHED_ROWS, score_exact
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import NO_LIST, OpenSpace, Probe, RowLists, count_scan
+from shardlake.engine.spaces import OpenSpace, Probe, RowLists, count_scan
 from shardlake.query.rows import RowSet
 from shardlake.types import Depth, Float32Array, Float64Array, IndexType, Int64Array
 
@@ -39,6 +39,20 @@ class Found(NamedTuple):
     rows: Int64Array
     scores: Float32Array
     strategy: str
+
+
+class FoundTogether(NamedTuple):
+    """What several searches found by one scan.
+
+    Attributes:
+        sources: which of them these are, by number. stats: of each.
+        rows: (n, m) int64. scores: (n, m) float32.
+    """
+
+    sources: list[int]
+    rows: Int64Array
+    scores: Float32Array
+    stats: list[LeafStats]
 
 
 class PassingLists:
@@ -140,18 +154,6 @@ class Nearest:
             return _nothing("scan")
         wanted = max(source.candidates, k)
         rows = self.space.scan(source.query, probe, wanted, passing, reader)
-        return self._after_scan(source, probe, rows, wanted, passing, reader, stats)
-
-    def _after_scan(  # noqa: PLR0917  # private: two callers
-        self,
-        source: VectorSource,
-        probe: Probe,
-        rows: Int64Array,
-        wanted: int,
-        passing: RowSet | None,
-        reader: Reader,
-        stats: LeafStats,
-    ) -> Found:
         if len(rows) < wanted:
             rows = self._with_the_dropped(rows, probe, wanted, passing, reader)
         count_scan(stats, self.space.lists, probe.lists)
@@ -179,51 +181,44 @@ class Nearest:
         there = there if passing is None else there[passing.mask[there]]
         return there if len(rows) < min(wanted, len(there)) else rows
 
-    def scan_together(
-        self, sources: Sequence[VectorSource], k: int, reader: Reader, stats: Sequence[LeafStats]
-    ) -> list[Found]:
-        """Returns what `search` would find for each source, by one scan of all: for searches without a filter.
+    def scan_together(self, sources: Sequence[VectorSource], k: int, reader: Reader) -> FoundTogether:
+        """Returns what `search` would find for the sources without a filter, by one scan of all.
+
+        Left out are sources whose lists have fewer rows than are wanted, which take more than a scan; but the lists
+        are read for all of them, in one round.
 
         Args:
             sources: of equal nprobe, candidates and number of lists, none exact, of a space that is scanned.
             k: hits wanted by each.
-            reader: of the shard. stats: of each search.
+            reader: of the shard.
         """
         lists = self.space.lists
-        if not lists.space.lists:
-            return [_nothing("scan") for _ in sources]
-        queries = np.stack([source.query for source in sources])
-        numbers, scores = self._probes(sources, queries, k, reader)
-        lists_probed = np.unique(numbers[numbers >= 0])
-        if not lists.has(lists_probed):
-            self.space.load(lists_probed.tolist(), reader)
-        wanted = max(sources[0].candidates, k)
-        table = self.space.scan_many(queries, numbers, scores, wanted)
-        return [
-            self._after_scan(source, Probe(*probe), rows[rows >= 0], wanted, None, reader, counts)
-            for source, probe, rows, counts in zip(sources, _cut(numbers, scores), table, stats, strict=True)
-        ]
-
-    def _probes(
-        self, sources: Sequence[VectorSource], queries: Float32Array, k: int, reader: Reader
-    ) -> tuple[Int64Array, Float32Array]:
-        """Returns (n, p) lists, NO_LIST behind those of a query that has fewer, and the scores of their centroids."""
-        lists = self.space.lists
+        queries = np.array([source.query for source in sources], np.float32)
         if sources[0].lists is None:
-            numbers, scores = lists.nearest_many(queries, sources[0].nprobe, reader)
-            deepest = max(k, *(source.depth for source in sources))
-            if (lists.list_rows[numbers].sum(axis=1) >= deepest).all():
-                return numbers, scores
-        elif not lists.all_loaded:  # those of all in one round
-            told = {number for source in sources for number in source.lists or ()}
-            self.space.load(sorted(told), reader)
-        probes = [self._asked(source, k, reader) for source in sources]
-        width = max(len(probe.lists) for probe in probes)
-        numbers = np.full((len(probes), width), NO_LIST, np.int64)
-        scores = np.zeros((len(probes), width), np.float32)
-        for position, probe in enumerate(probes):
-            numbers[position, : len(probe.lists)], scores[position, : len(probe.lists)] = probe
-        return numbers, scores
+            numbers = lists.nearest_many(queries, sources[0].nprobe, reader)
+        else:
+            numbers = np.array([source.lists for source in sources], np.int64)
+        if not lists.has(numbers):
+            self.space.load(np.unique(numbers).tolist(), reader)
+        codes = lists.list_rows[numbers].sum(axis=1)
+        wanted = max(sources[0].candidates, k)
+        which = np.flatnonzero(codes >= [max(wanted, source.depth) for source in sources])
+        queries, numbers = queries[which], numbers[which]
+        coarse = np.empty(numbers.shape, np.float32)
+        for part in _cached_parts(numbers):
+            coarse[part] = lists.probe(queries[part], numbers[part]).scores
+        rows = self.space.scan_many(queries, numbers, coarse, wanted)
+        is_whole = rows[:, -1] >= 0  # fast scan may have dropped some: `_with_the_dropped`
+        which, queries, rows = which[is_whole], queries[is_whole], rows[is_whole]
+        scores = np.empty(rows.shape, np.float32)
+        for part in _cached_parts(rows):
+            reader.check("refine")
+            scores[part] = self.space.score_rows(queries[part], rows[part])
+        stats = [
+            LeafStats(lists_probed=numbers.shape[1], codes_scanned=scanned, rows_refined=wanted)
+            for scanned in codes[which].tolist()
+        ]
+        return FoundTogether(which.tolist(), rows, scores, stats)
 
     # Under a filter -------------------------------------------------------------------------------
 
@@ -297,10 +292,11 @@ class Nearest:
         return found
 
 
-def _cut(numbers: Int64Array, scores: Float32Array) -> Iterator[tuple[Int64Array, Float32Array]]:
-    has_all = numbers.min() > NO_LIST
-    for row, of_row in zip(numbers, scores, strict=True):
-        yield (row, of_row) if has_all else (row[row >= 0], of_row[row >= 0])
+def _cached_parts(table: Int64Array) -> Iterator[slice]:
+    """Yields the parts of a table of vectors' numbers, one row of it at least, whose vectors fit the cache together."""
+    step = max(1, CACHED_ROWS // max(1, table.shape[1]))
+    for start in range(0, len(table), step):
+        yield slice(start, start + step)
 
 
 def _nothing(strategy: str) -> Found:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafAnswer, LeafHit, LeafSearch, LeafStats
-from shardlake.core.topk import best_rows
+from shardlake.core.topk import best_of_each, best_rows
 from shardlake.deadline import Deadline
 from shardlake.engine.attributes import ShardAttributes
 from shardlake.engine.binary_space import Buckets, NearestBuckets
 from shardlake.engine.fusing import Candidates, Fusing
 from shardlake.engine.items import ShardItems
 from shardlake.engine.match import ShardTerms
-from shardlake.engine.nearest import Found, Nearest
+from shardlake.engine.nearest import Found, FoundTogether, Nearest
 from shardlake.engine.reading import Ahead, Blocks, Reader, ReadRanges
 from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
 from shardlake.engine.space_types import CODED, open_space
@@ -25,6 +25,7 @@ from shardlake.errors import ErrorKind, NotFound
 from shardlake.format.container import parse_tail
 from shardlake.format.shard import SHARD_KIND
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
+from shardlake.limits import MAX_K
 from shardlake.query.columns import Column
 from shardlake.query.groups import Group
 from shardlake.query.rows import RowSet
@@ -64,6 +65,14 @@ def _is_plain(search: LeafSearch) -> bool:
     """Whether a search is a scan of one space without a filter: many of them can be scanned together."""
     is_scan = len(search.vectors) == 1 and not search.vectors[0].exact
     return is_scan and search.filter is None and search.match is None and search.ids is None
+
+
+def _kind(search: LeafSearch) -> tuple[object, ...]:
+    """Returns what plain searches must have in common to be searched together: what they look for, and show."""
+    source = search.vectors[0]
+    lists = None if source.lists is None else len(source.lists)
+    shown = _is_bare(search), search.attributes, search.include_vectors
+    return source.space, search.k, source.nprobe, source.candidates, lists, shown
 
 
 class OpenShard:
@@ -126,50 +135,65 @@ class OpenShard:
             self._nearest[name] = found
         return found
 
-    def scan_together(
-        self, searches: Sequence[LeafSearch], deadline: Deadline | None = None
-    ) -> dict[int, tuple[Found, LeafStats]]:
-        """Returns, by number, what searches of one kind find by one scan of all: to be given to `search`.
+    def search_together(
+        self, searches: Sequence[LeafSearch], stats: LeafStats, deadline: Deadline | None = None
+    ) -> dict[int, LeafAnswer]:
+        """Returns, by number, what `search` answers to searches of one kind, found by one scan of all.
 
         Searches that are not scanned, or of which there is but one of a kind, are left out. Raises as `search`.
+
+        Args:
+            searches: what is asked.
+            stats: counts what is read for all of them; the rest is in each answer's own.
+            deadline: of the reads.
         """
         kinds: dict[tuple[object, ...], list[int]] = {}
         for number, search in enumerate(searches):
             if _is_plain(search) and self._is_scanned(search.vectors[0].space):
-                source = search.vectors[0]
-                lists = None if source.lists is None else len(source.lists)
-                kinds.setdefault((source.space, search.k, source.nprobe, source.candidates, lists), []).append(number)
-        scanned: dict[int, tuple[Found, LeafStats]] = {}
+                kinds.setdefault(_kind(search), []).append(number)
+        reader = self.reader(stats, deadline)
+        answers: dict[int, LeafAnswer] = {}
         for numbers in kinds.values():
             if len(numbers) > 1:
-                sources, stats = [searches[number].vectors[0] for number in numbers], [LeafStats() for _ in numbers]
-                nearest = self.nearest(sources[0].space)
-                found = nearest.scan_together(sources, searches[numbers[0]].k, self.reader(stats[0], deadline), stats)
-                scanned.update(zip(numbers, zip(found, stats, strict=True), strict=True))
-        return scanned
+                found = self._answer_together([searches[number] for number in numbers], reader)
+                answers.update((numbers[which], answer) for which, answer in found)
+        return answers
+
+    def _answer_together(self, alike: Sequence[LeafSearch], reader: Reader) -> Iterator[tuple[int, LeafAnswer]]:
+        """Yields number and answer of each of the searches, of one kind, that can be scanned with the others."""
+        sources, k = [search.vectors[0] for search in alike], alike[0].k
+        found = self.nearest(sources[0].space).scan_together(sources, k, reader)
+        if not _is_bare(alike[0]):
+            for which, rows, scores, stats in zip(*found, strict=True):
+                yield which, self._answer(alike[which], Found(rows, scores, "scan"), "scan", None, reader, stats)
+            return
+        rows, scores = self._best_of_each(found, k, reader)
+        step = max(1, MAX_K // k)  # searches whose hits are brought in one round: no more than one search may want
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            hits = self._hits(alike[0], rows[part].ravel(), scores[part].ravel(), reader)
+            for number, (which, stats) in enumerate(zip(found.sources[part], found.stats[part], strict=True)):
+                yield which, LeafAnswer(hits=hits[number * k : (number + 1) * k], stats=stats, strategy="scan")
 
     def _is_scanned(self, space: str) -> bool:
         spec = self.header.spaces.get(space)
-        return spec is not None and spec.index in CODED
+        return spec is not None and spec.index in CODED and spec.lists > 0
 
     def search(
-        self,
-        search: LeafSearch,
-        deadline: Deadline | None = None,
-        scanned: tuple[Found, LeafStats] | None = None,
+        self, search: LeafSearch, deadline: Deadline | None = None, stats: LeafStats | None = None
     ) -> LeafAnswer:
         """Runs one search.
 
         Args:
             search: what is asked.
             deadline: of the reads.
-            scanned: what `scan_together` found for it.
+            stats: counts into, and is the answer's.
 
         Raises:
             FormatError: when bytes read contradict the format. DeadlineExceeded: when no time is left.
             Whatever the reads raise.
         """
-        already, stats = scanned or (None, LeafStats())
+        stats = stats or LeafStats()
         reader = self.reader(stats, deadline)
         if search.ids is not None:
             rows = np.asarray(self._items.find(search.ids, reader), np.int64)
@@ -192,7 +216,7 @@ class OpenShard:
         if not search.vectors:
             return self._without_sources(search, passing, reader, stats)
         (source,) = search.vectors
-        near = already or self.nearest(source.space).search(source, search.k, passing, reader, stats)
+        near = self.nearest(source.space).search(source, search.k, passing, reader, stats)
         return self._answer(search, near, near.strategy, passing, reader, stats)
 
     def _without_sources(
@@ -275,12 +299,21 @@ class OpenShard:
         if not len(rows):
             return rows, scores
         best = best_rows(scores, k)
-        kept = scores[best]
+        kept = scores.take(best)
         if len(set(kept.tolist())) < len(kept):  # only equal scores have an order to settle, and a place to fight for
             ranks = self._items.ranks(reader)[rows[best]]
             order = np.lexsort((ranks, -kept))[:k]
             best, kept = best[order], kept[order]
-        return rows[best], kept
+        return rows.take(best), kept
+
+    def _best_of_each(self, found: FoundTogether, k: int, reader: Reader) -> tuple[Int64Array, Float32Array]:
+        """Returns (n, k) the rows of each search that `_best` returns, and their scores."""
+        positions, tied = best_of_each(found.scores, k)
+        rows = np.take_along_axis(found.rows, positions, axis=1)
+        scores = np.take_along_axis(found.scores, positions, axis=1)
+        for number in np.flatnonzero(tied).tolist():
+            rows[number], scores[number] = self._best(found.rows[number], found.scores[number], k, reader)
+        return rows, scores
 
     def _hits(  # private
         self,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.core.ivf_pq import nearest_centroids
-from shardlake.core.vectors import coarse_scores, nearest_lists
+from shardlake.core.vectors import coarse_scores, coarse_scores_of, nearest_lists
 from shardlake.engine.reading import Reader
 from shardlake.errors import FormatError
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
@@ -62,19 +62,20 @@ class LoadedLists:
     def nearest(self, query: Float32Array, count: int, reader: Reader) -> Probe:
         """Returns the `count` nearest lists in any order, which is all that a scan needs."""
         scores = self.scores(query, reader)
-        if count >= len(scores):
-            return Probe(np.arange(len(scores)), scores)
-        numbers = scores.argpartition(-count)[-count:]
-        return Probe(numbers, scores[numbers])
+        count = min(count, len(scores))
+        return self.probe(query, scores.argpartition(-count)[-count:])
 
-    def nearest_many(self, queries: Float32Array, count: int, reader: Reader) -> tuple[Int64Array, Float32Array]:
-        """Returns the `count` nearest lists of each query (n, d): (n, count) int64 and (n, count) float32 scores."""
+    def nearest_many(self, queries: Float32Array, count: int, reader: Reader) -> Int64Array:
+        """Returns (n, count) int64: the `count` nearest lists of each query (n, d)."""
         self.read_centroids(reader)
-        return nearest_centroids(queries, self.centroids, min(count, len(self.centroids)), self.space.metric)
+        return nearest_centroids(queries, self.centroids, min(count, len(self.centroids)), self.space.metric)[0]
 
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
-        """Returns the lists of those numbers. Requires: they are loaded, or all centroids are."""
-        return Probe(numbers, coarse_scores(query, self.centroids[numbers], self.space.metric))
+        """Returns the lists of those numbers: (p,) of a query (d,), or (n, p) of n queries (n, d).
+
+        Requires: they are loaded, or all centroids are.
+        """
+        return Probe(numbers, coarse_scores_of(query, self.centroids.take(numbers, axis=0), self.space.metric))
 
     def reaching(self, query: Float32Array, probe: Probe, rows: int, reader: Reader) -> Probe:
         """Returns the probe, with the next nearest lists behind it where its lists hold fewer than `rows` rows."""
@@ -175,7 +176,10 @@ class OpenSpace(Protocol):
         """
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
-        """Returns (m,) scores of loaded rows, as good as this index refines them."""
+        """Returns (m,) scores of loaded rows, as good as this index refines them.
+
+        Where the space has codes, also (n, m) for n queries (n, d) and their rows (n, m).
+        """
 
 
 class RowLists:
