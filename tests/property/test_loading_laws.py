@@ -14,7 +14,7 @@ import pytest
 
 from shardlake.contracts.shard import LeafSearch, LeafStats, VectorSource
 from shardlake.core.vectors import prepare
-from shardlake.engine import coded_space, nearest, row_reads
+from shardlake.engine import coded_space, nearest, reading, row_reads
 from shardlake.engine.shard import OpenShard
 from shardlake.types import AttributeType, IndexSpec, IndexType, Int64Array, Metric, Transform
 from tests.lake import Lake, item, schema, space, unit_rows
@@ -32,7 +32,7 @@ SPACES = {
     "sketch": IndexSpec(type=IndexType.BINARY_MIH, bits=64),
 }
 STORED = [name for name in SPACES if name != "sketch"]
-GAPS = [(0, 0.0), (0, 1.5), (row_reads.ROW_GAP_BYTES, row_reads.WHOLE_AT)]  # groups always; while few; as they are
+GAPS = [(0, 0.0), (0, 1.5), (reading.COALESCE_GAP_BYTES, row_reads.WHOLE_AT)]  # groups always; while few; as they are
 
 Step = Callable[[OpenShard], Any]
 
@@ -101,10 +101,11 @@ def _load_some(shard: OpenShard, name: str, seed: int) -> None:
 def test_a_shard_read_bit_by_bit_answers_as_one_that_holds_everything(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, gap: tuple[int, float], few: int, seed: int
 ) -> None:
-    monkeypatch.setattr(row_reads, "ROW_GAP_BYTES", gap[0])
+    monkeypatch.setattr(reading, "COALESCE_GAP_BYTES", gap[0])
     monkeypatch.setattr(row_reads, "WHOLE_AT", gap[1])
     monkeypatch.setattr(nearest, "FEW_ROWS", few)
-    monkeypatch.setattr(coded_space, "ROUND_BYTES", 1 << 20 if gap[1] == row_reads.WHOLE_AT and gap[0] else -1 << 20)
+    if not gap[0]:
+        monkeypatch.setattr(coded_space, "ROUND_BYTES", -1 << 20)
     cold, warm = lake.opened(), _warm(lake)
 
     for _, step in zip(range(STEPS), _steps(np.random.default_rng(seed)), strict=False):
@@ -118,7 +119,7 @@ def test_a_shard_read_bit_by_bit_answers_as_one_that_holds_everything(
 
 
 def test_rows_come_alone_and_codes_come_alone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_reads, "ROW_GAP_BYTES", 0)
+    monkeypatch.setattr(reading, "COALESCE_GAP_BYTES", 0)
     monkeypatch.setattr(coded_space, "ROUND_BYTES", -1 << 20)
     shard = lake.opened()
     for name in ("primary", "rabitq", "ivf_flat", "flat"):

@@ -14,7 +14,7 @@ from shardlake.core import ivf_rabitq, transforms
 from shardlake.core.ivf_pq import Codebook, IvfPq, selector
 from shardlake.core.vectors import pad, padded_dimension, score_quantized
 from shardlake.engine import row_reads
-from shardlake.engine.reading import Reader
+from shardlake.engine.reading import Reader, read_bytes
 from shardlake.engine.spaces import LoadedLists, Probe, RowLists
 from shardlake.format.shard import ListBlock, ListHead, ShardSpace, decode_head
 from shardlake.format.shard_header import ShardHeader
@@ -77,7 +77,7 @@ class CodedSpace:
         if passing is None and not lists.has(probe.lists):
             self.load(probe.lists.tolist(), reader)
         elif not (lists.all_loaded or lists.scannable[probe.lists].all()):
-            self._load_codes(probe.lists, min(candidates, passing.count) if passing else candidates, reader)
+            self._load_codes(probe.lists, min(candidates, passing.count) if passing is not None else candidates, reader)
         coarse = -probe.scores if self.lists.space.metric is Metric.L2 else probe.scores
         chosen = None if passing is None else selector(passing.bitmap)
         rows = self._index.scan(self._of_codes(query[None]), probe.lists[None], coarse[None], candidates, chosen)[0]
@@ -108,7 +108,7 @@ class CodedSpace:
             return
         heads = [header.list_head(space.name, number) for number in missing]
         rows_bytes = candidates * header.row_groups(space.name, missing[0]).group_bytes
-        if sum(head.bytes for head in heads) + rows_bytes + ROUND_BYTES > sum(extent.bytes for extent in whole):
+        if read_bytes(heads) + rows_bytes + ROUND_BYTES > read_bytes(whole):
             self.load(missing, reader)
             return
         for number, extent, data in zip(missing, heads, reader.extents(heads), strict=True):

@@ -70,12 +70,8 @@ class Reader:
         self._ahead: Ahead = {} if ahead is None else ahead
         self._beside: list[Extent] = []
 
-    def extents(self, extents: Sequence[Extent], gap_bytes: int | None = None) -> list[bytes]:
+    def extents(self, extents: Sequence[Extent]) -> list[bytes]:
         """Returns the bytes of each extent, in the order asked.
-
-        Args:
-            extents: to read.
-            gap_bytes: that are read along rather than asked around; None for COALESCE_GAP_BYTES.
 
         Cost: one read a group of neighbours that are not at hand; one round.
         """
@@ -87,7 +83,7 @@ class Reader:
             return [data for data in at_hand if data is not None]
         beside = [extent for extent in self._beside if extent not in missing and not self.is_at_hand(extent)]
         self._beside = []
-        fetched = self._fetch([*missing, *beside], gap_bytes)
+        fetched = self._fetch([*missing, *beside])
         for extent, data in zip(beside, fetched[len(missing) :], strict=True):
             self._ahead[extent.offset, extent.bytes] = data
         own = iter(fetched)
@@ -123,8 +119,8 @@ class Reader:
             self._stats.cache_bytes += len(data or b"")
         return data
 
-    def _fetch(self, extents: Sequence[Extent], gap_bytes: int | None) -> list[bytes]:
-        spans = _spans(extents, gap_bytes)
+    def _fetch(self, extents: Sequence[Extent]) -> list[bytes]:
+        spans = _spans(extents)
         data = self._read(spans, self._deadline)
         self._stats.object_reads += len(spans)
         self._stats.bytes_read += sum(stop - start for start, stop in spans)
@@ -141,12 +137,11 @@ class Reader:
             self._deadline.check(doing)
 
 
-def coalesce(ranges: Sequence[tuple[int, int]], gap_bytes: int | None = None) -> list[tuple[int, int]]:
+def coalesce(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Joins ranges whose gaps are small; returns disjoint ranges in order that cover all of them."""
-    most = COALESCE_GAP_BYTES if gap_bytes is None else gap_bytes
     joined: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
-        near = joined and start - joined[-1][1] <= most
+        near = joined and start - joined[-1][1] <= COALESCE_GAP_BYTES
         if near and stop - joined[-1][0] <= MAX_COALESCED_BYTES:
             joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
         else:
@@ -159,8 +154,8 @@ def read_bytes(extents: Sequence[Extent]) -> int:
     return sum(stop - start for start, stop in _spans(extents))
 
 
-def _spans(extents: Sequence[Extent], gap_bytes: int | None = None) -> list[tuple[int, int]]:
-    return coalesce([(extent.offset, extent.offset + extent.bytes) for extent in extents], gap_bytes)
+def _spans(extents: Sequence[Extent]) -> list[tuple[int, int]]:
+    return coalesce([(extent.offset, extent.offset + extent.bytes) for extent in extents])
 
 
 def groups(things: Iterable[T], size_of: Callable[[T], int], max_bytes: int) -> Iterator[list[T]]:

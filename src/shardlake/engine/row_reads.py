@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shardlake.engine import reading
 from shardlake.engine.reading import Reader
 from shardlake.format.container import Extent
 from shardlake.format.row_groups import RowGroups
 from shardlake.types import Int64Array
 
-# Less than lists are joined over: a filter leaves rows so far apart that reading along what lies between would read
-# lists whole. Rows that pass one in a hundred, 256 dimensions: three reads a list, and a quarter of its bytes.
-ROW_GAP_BYTES = 24 * 1024
 WHOLE_AT = 1.5  # a whole list is read where it is at most so much more: then its codes are there, too
 
 
@@ -67,7 +65,7 @@ def parts(
 def read(wanted: list[Part], reader: Reader) -> Iterator[tuple[Part, bytes]]:
     """Reads parts, in one round; yields each with its bytes."""
     extents = [part.extent for part in wanted]
-    yield from zip(wanted, reader.extents(extents, ROW_GAP_BYTES), strict=True)
+    yield from zip(wanted, reader.extents(extents), strict=True)
 
 
 def _by_list(places: Places) -> Iterator[tuple[int, Int64Array]]:
@@ -82,5 +80,5 @@ def _few_groups(groups: RowGroups, members: Int64Array, whole_bytes: int) -> lis
     """Returns the groups of some rows of a list, or None where reading the list whole is hardly more."""
     wanted = np.unique(members // groups.group_rows)
     between = (np.diff(wanted) - 1) * groups.group_bytes
-    read_bytes = len(wanted) * groups.group_bytes + int(between[between <= ROW_GAP_BYTES].sum())
+    read_bytes = len(wanted) * groups.group_bytes + int(between[between <= reading.COALESCE_GAP_BYTES].sum())
     return None if read_bytes * WHOLE_AT >= whole_bytes else wanted.tolist()

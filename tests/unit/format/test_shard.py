@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shardlake.contracts.shard import LeafStats
-from shardlake.engine import coded_space, row_reads
+from shardlake.engine import coded_space, reading, row_reads
 from shardlake.errors import FormatError, ShardlakeError
 from shardlake.format.container import FOOTER_BYTES
 from shardlake.query.rows import RowSet
@@ -65,7 +65,7 @@ def _piecewise(data: bytes, tail: int) -> None:
 def test_every_flipped_byte_of_a_list_is_an_error_where_only_parts_of_lists_are_read(
     file: tuple[bytes, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_reads, "ROW_GAP_BYTES", 0)
+    monkeypatch.setattr(reading, "COALESCE_GAP_BYTES", 0)
     monkeypatch.setattr(row_reads, "WHOLE_AT", 0)
     monkeypatch.setattr(coded_space, "ROUND_BYTES", -1 << 20)
     data, tail = file
