@@ -14,7 +14,8 @@ from shardlake.core import ivf_pq, ivf_rabitq
 from shardlake.core.fast_scan import pack
 from shardlake.core.vectors import quantize_rows
 from shardlake.engine.spaces import NO_LIST
-from shardlake.format.shard import ListBlock, ShardSpace, ShardWriter
+from shardlake.format.row_groups import GROUP_ROWS
+from shardlake.format.shard import ListBlock, ListHead, ShardSpace, ShardWriter
 from shardlake.types import ByteArray, Float32Array, IndexType, Int64Array
 
 BATCH_ROWS = 16_384  # encoded at a time
@@ -33,13 +34,18 @@ def write_space(
         writer: of the shard. space: as trained. shard_id: which shard.
         rows: of the shard, as they arrived. order: which arrived row each row of the shard is.
     """
-    name, first_stop = space.spec.name, space.shard_lists(shard_id)
+    first_stop = space.shard_lists(shard_id)
+    described = _described(space, first_stop)
     if space.spec.source is None:
-        _write_own(writer, space, first_stop, rows, order)
+        _write_own(writer, space, described, first_stop, rows, order)
     if space.hash is not None:
         _write_buckets(writer, space, rows, order)
+    return described
+
+
+def _described(space: TrainedSpace, first_stop: tuple[int, int]) -> ShardSpace:
     return ShardSpace(
-        name=name,
+        name=space.spec.name,
         dimension=space.spec.dimension,
         metric=space.spec.metric,
         index=space.index,
@@ -50,6 +56,7 @@ def write_space(
         tables=space.hash.tables if space.hash else 0,
         key_bits=space.hash.key_bits if space.hash else 0,
         source=space.spec.source,
+        group_rows=GROUP_ROWS if space.spec.source is None else 0,
     )
 
 
@@ -65,8 +72,13 @@ def write_tail(writer: ShardWriter, space: TrainedSpace) -> None:
         writer.add_array(f"thresholds/{name}", space.hash.thresholds)
 
 
-def _write_own(
-    writer: ShardWriter, space: TrainedSpace, lists_of_shard: tuple[int, int], rows: ShardRows, order: Int64Array
+def _write_own(  # noqa: PLR0917  # private: one caller
+    writer: ShardWriter,
+    space: TrainedSpace,
+    described: ShardSpace,
+    lists_of_shard: tuple[int, int],
+    rows: ShardRows,
+    order: Int64Array,
 ) -> None:
     name, (first, stop) = space.spec.name, lists_of_shard
     lists = rows.lists[name][order]
@@ -75,10 +87,10 @@ def _write_own(
     encoder = _encoder(space)
     for group in _groups(bounds):
         members = by_list[int(bounds[group.start]) : int(bounds[group.stop])]
-        _write_lists(writer, space, encoder, rows, order, members, bounds, (first, group))
+        _write_lists(writer, space, described, encoder, rows, order, members, bounds, (first, group))
     for number in range(stop - first):
         members = by_list[bounds[number] : bounds[number + 1]]
-        writer.add_exact(name, rows.vectors[name][order[members]])
+        writer.add_exact(described, rows.vectors[name][order[members]])
     if name != next(iter(rows.lists)):
         writer.add_array(f"row_lists/{name}", np.where(lists == NO_LIST, NO_LIST, lists - first).astype(np.int32))
 
@@ -114,6 +126,7 @@ def _groups(bounds: Int64Array) -> Iterator[range]:
 def _write_lists(  # noqa: PLR0917  # private: one caller
     writer: ShardWriter,
     space: TrainedSpace,
+    described: ShardSpace,
     encoder: EncodeLists | None,
     rows: ShardRows,
     order: Int64Array,
@@ -134,14 +147,12 @@ def _write_lists(  # noqa: PLR0917  # private: one caller
         packed = encoder(space.of_codes(vectors), lists, [first + number for number in group])
     for number, codes in zip(group, packed, strict=True):
         part = slice(int(bounds[number]) - begin, int(bounds[number + 1]) - begin)
-        block = ListBlock(
+        head = ListHead(
             rows=members[part].astype(np.uint32),
-            scales=scales[part],
             packed=codes,
-            refine=refine[part],
             centroid=None if encoder is None else space.centroids[first + number],
         )
-        writer.add_list(name, block)
+        writer.add_list(described, ListBlock(head=head, scales=scales[part], refine=refine[part]))
 
 
 def _write_buckets(writer: ShardWriter, space: TrainedSpace, rows: ShardRows, order: Int64Array) -> None:

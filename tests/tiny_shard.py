@@ -19,7 +19,7 @@ from shardlake.engine.shard import OpenShard, open_shard
 from shardlake.errors import FormatError
 from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import ContainerWriter
-from shardlake.format.shard import SHARD_KIND, ListBlock, ShardSpace, ShardWriter
+from shardlake.format.shard import SHARD_KIND, ListBlock, ListHead, ShardSpace, ShardWriter
 from shardlake.format.terms import TermBatch, TermWriter, term_key
 from shardlake.query.columns import build_column
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 Tamper = Callable[[str, Array], Array]
 ROWS = 10
 CODED, FLAT = 3, 2  # dimensions of the two spaces
+GROUP_ROWS = 2  # so that lists of a few rows have several groups, the last one shorter
 LIST_OF_ROW = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, -1])  # the last row has no vector in the primary space
 FLAT_LIST = np.array([0, -1, 0, 0, -1, 0, 0, 0, 0, 0], np.int32)
 ATTRIBUTES = (
@@ -77,17 +78,18 @@ def write(
     *,
     centroids_in_lists: bool = True,
 ) -> tuple[bytes, int]:
-    """Returns the file's bytes and where its tail begins."""
+    """Returns the file's bytes and where its tail begins; lists that lack their centroids are laid out as of old."""
     sink = io.BytesIO()
     container = _Writer(sink, SHARD_KIND, tamper)
-    writer = ShardWriter(container)
+    writer = (ShardWriter if centroids_in_lists else _OldWriter)(container)
+    coded_space, flat_space = spaces(GROUP_ROWS if centroids_in_lists else 0)
     centroids, codewords = _rows(1, 2, CODED), _rows(2, 2 * 16, 2).reshape(2, 16, 2)
-    _write_coded(writer, centroids, codewords, centroids if centroids_in_lists else [None, None])
+    _write_coded(writer, coded_space, centroids, codewords)
     flat = np.flatnonzero(FLAT_LIST == 0)
-    empty = np.empty(0, np.uint8)
+    head = ListHead(rows=flat.astype(np.uint32), packed=np.empty(0, np.uint8))
     scales, refine = np.empty(0, np.float32), np.empty((0, FLAT), np.int8)
-    writer.add_list("flat", ListBlock(rows=flat.astype(np.uint32), scales=scales, packed=empty, refine=refine))
-    writer.add_exact("flat", _rows(4, len(flat), FLAT))
+    writer.add_list(flat_space, ListBlock(head=head, scales=scales, refine=refine))
+    writer.add_exact(flat_space, _rows(4, len(flat), FLAT))
     writer.add_array("row_lists/flat", FLAT_LIST)
     items = [item(row) for row in range(ROWS)]
     attributes = AttributeWriter(container, ROWS)
@@ -104,7 +106,7 @@ def write(
     writer.add_array("codewords/coded", codewords)
     attributes.add_tail()
     terms.add_to_tail()
-    container.finish(meta(_meta()))  # type: ignore[arg-type]  # a lie may be anything
+    container.finish(meta(_meta(coded_space.group_rows)))  # type: ignore[arg-type]  # a lie may be anything
     return sink.getvalue(), offset
 
 
@@ -128,10 +130,32 @@ def _write_terms(container: ContainerWriter, texts: Sequence[str]) -> TermWriter
     return writer
 
 
-def _meta() -> dict[str, Any]:
-    coded = ShardSpace(name="coded", dimension=CODED, metric=Metric.L2, index=IndexType.IVF_PQ, lists=2, code_bytes=1)
-    flat = ShardSpace(name="flat", dimension=FLAT, metric=Metric.DOT, index=IndexType.FLAT, lists=1, code_bytes=0)
-    described = [{name: getattr(one, name) for name in ShardSpace.__slots__} for one in (coded, flat)]
+class _OldWriter(ShardWriter):
+    """Lays lists out as version 1 did: rows that cannot be read alone, and no centroids."""
+
+    def add_list(self, space: ShardSpace, block: ListBlock) -> None:
+        parts = (block.head.rows, block.scales, block.head.packed, block.refine)
+        data = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        self._lists.setdefault(space.name, []).append(self._writer.append(data))
+        self._rows.setdefault(space.name, []).append(len(block.head.rows))
+
+    def add_exact(self, space: ShardSpace, vectors: npt.NDArray[np.float32]) -> None:
+        self._exact.setdefault(space.name, []).append(self._writer.append(vectors.tobytes()))
+
+
+def spaces(group_rows: int = GROUP_ROWS) -> tuple[ShardSpace, ShardSpace]:
+    """Returns what the shard says of its two spaces."""
+    both = {"group_rows": group_rows}
+    return (
+        ShardSpace(
+            name="coded", dimension=CODED, metric=Metric.L2, index=IndexType.IVF_PQ, lists=2, code_bytes=1, **both
+        ),
+        ShardSpace(name="flat", dimension=FLAT, metric=Metric.DOT, index=IndexType.FLAT, lists=1, code_bytes=0, **both),
+    )
+
+
+def _meta(group_rows: int = GROUP_ROWS) -> dict[str, Any]:
+    described = [{name: getattr(one, name) for name in ShardSpace.__slots__} for one in spaces(group_rows)]
     return {
         "rows": ROWS,
         "spaces": described,
@@ -139,7 +163,7 @@ def _meta() -> dict[str, Any]:
     }
 
 
-def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array, carried: Array | Sequence[None]) -> None:
+def _write_coded(writer: ShardWriter, space: ShardSpace, centroids: Array, codewords: Array) -> None:
     padded = padded_dimension(CODED)
     book = Codebook(centroids=pad(centroids, padded), codewords=codewords, metric=Metric.L2)
     vectors = _rows(3, ROWS, CODED)
@@ -147,12 +171,10 @@ def _write_coded(writer: ShardWriter, centroids: Array, codewords: Array, carrie
     for number, rows in enumerate(members):
         refine, scales = quantize_rows(vectors[rows])
         codes = encode(pad(vectors[rows], padded), np.full(len(rows), number), book)
-        block = ListBlock(
-            rows=rows.astype(np.uint32), scales=scales, packed=pack(codes), refine=refine, centroid=carried[number]
-        )
-        writer.add_list("coded", block)
+        head = ListHead(rows=rows.astype(np.uint32), packed=pack(codes), centroid=centroids[number])
+        writer.add_list(space, ListBlock(head=head, scales=scales, refine=refine))
     for rows in members:
-        writer.add_exact("coded", vectors[rows])
+        writer.add_exact(space, vectors[rows])
 
 
 def opened(data: bytes, tail_offset: int) -> OpenShard:

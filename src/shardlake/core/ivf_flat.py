@@ -23,12 +23,12 @@ class IvfFlat:
         self._place = np.zeros(shard_rows, np.int64)
         self._metric = metric
 
-    def load_list(self, number: int, rows: Int64Array, vectors: Float32Array) -> None:
-        """Gives the index one list: (n,) row numbers and their (n, d) vectors."""
-        start, stop = self._starts[number], self._starts[number + 1]
-        self._vectors[start:stop] = vectors
-        self._rows[start:stop] = rows
-        self._place[rows] = np.arange(start, stop)
+    def load_rows(self, number: int, members: slice, rows: Int64Array, vectors: Float32Array) -> None:
+        """Gives the index rows of one list: which of the list, their (n,) row numbers and (n, d) vectors."""
+        part = slice(self._starts[number], self._starts[number + 1])
+        self._vectors[part][members] = vectors
+        self._rows[part][members] = rows
+        self._place[rows] = np.arange(part.start, part.stop)[members]
 
     def scan(self, query: Float32Array, lists: Int64Array, count: int, passing: BoolArray | None) -> Int64Array:
         """Returns the row numbers of the `count` nearest in the lists, nearest first, which may be fewer.

@@ -7,7 +7,7 @@ version 1 has no postings: there the columns of the filter are read, in one roun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from shardlake.format.shard_header import ShardHeader
 from shardlake.query.columns import Column, condition, evaluate
 from shardlake.query.filter import Node, attributes_of
 from shardlake.query.postings import (
+    at_most,
     bitmap_of,
     column_of_bucket,
     conditions,
@@ -36,6 +37,9 @@ from shardlake.query.postings import (
 from shardlake.query.rows import RowSet
 
 FILTER_BYTES = 32 * 1024 * 1024  # of answers to filters that a shard keeps: a million rows have one of 1 to 9 MB
+Beside = Callable[[int], Iterable[Extent]]
+"""Given how many rows pass at most, returns what its caller will read next, to come in the round of the bitmaps."""
+
 POSTING_BYTES = 16 * 1024 * 1024  # of bitmaps and values of buckets, for filters that are alike
 
 
@@ -56,8 +60,11 @@ class ShardAttributes:
         pages = sum(found.resident_bytes for found in self._postings.values() if found is not None)
         return self._column_bytes + pages + self._answers.resident_bytes + self._read.resident_bytes
 
-    def passing(self, node: Node, reader: Reader) -> RowSet:
+    def passing(self, node: Node, reader: Reader, beside: Beside = lambda most: ()) -> RowSet:
         """Returns the rows that pass a filter in wire form.
+
+        Args:
+            node: the filter. reader: of the shard. beside: what else is wanted, once the tail has told how many pass.
 
         Raises:
             InvalidInput: invalid-filter, when the shard has no such attribute or no values of it.
@@ -69,7 +76,7 @@ class ShardAttributes:
         key = canonical(node)
         found = self._answers.get(key)
         if found is None:
-            found = self._answer(node, reader)
+            found = self._answer(node, reader, beside)
             self._answers.put(key, found, found.nbytes)
         return found
 
@@ -78,13 +85,13 @@ class ShardAttributes:
         self._load_columns([name], reader)
         return self._columns[name]
 
-    def _answer(self, node: Node, reader: Reader) -> RowSet:
+    def _answer(self, node: Node, reader: Reader, beside: Beside) -> RowSet:
         names = attributes_of(node)
         postings = {name: found for name in names if (found := self._postings_of(name)) is not None}
         if len(postings) < len(names):
             self._load_columns(names, reader)
             return RowSet(evaluate(node, self._columns, self._header.rows))
-        bitmap = _Question(spelled_out(node), postings, self._header.rows, self._read).answer(reader)
+        bitmap = _Question(spelled_out(node), postings, self._header.rows, self._read).answer(reader, beside)
         return row_set(bitmap, self._header.rows)
 
     def _postings_of(self, name: str) -> AttributePostings | None:
@@ -103,8 +110,7 @@ class ShardAttributes:
             self._check(name)
         names_of_blocks = [block for name in missing for block in column_blocks(self._header, name)]
         blocks = {block: self._header.directory.block(block) for block in names_of_blocks}
-        extents = [Extent(offset=b.offset, bytes=b.bytes, checksum=b.checksum) for b in blocks.values()]
-        data = dict(zip(blocks, reader.extents(extents), strict=True))
+        data = dict(zip(blocks, reader.extents([block.extent for block in blocks.values()]), strict=True))
         for name in missing:
             own = column_blocks(self._header, name)
             arrays: dict[str, npt.NDArray[Any]] = {b: decode_block(b, blocks[b], data[b]) for b in own}
@@ -144,7 +150,7 @@ class _Question:
         self._recipes: dict[int, Recipe] = {}
         self._data: dict[int, bytes] = {}
 
-    def answer(self, reader: Reader) -> BitMap:
+    def answer(self, reader: Reader, beside: Beside) -> BitMap:
         conditions_ = conditions(self._node, lambda _: self._rows, self._rows)
         pages = [extent for one in conditions_ for extent in self._postings[one[1]].pages(one[0], one[2:])]
         self._fetch(pages, reader)
@@ -152,6 +158,7 @@ class _Question:
             self._recipes[id(one)] = self._postings[one[1]].recipe(one[0], one[2:], self._fetched)
         # Where a value is in no row, what stands beside it under `and` is not read.
         needed = [self._recipes[id(one)] for one in conditions(self._node, self._count, self._rows)]
+        reader.beside(beside(at_most(self._node, self._count, self._rows)))
         self._fetch(_extents(needed), reader)
         return rows_passing(self._node, self._bitmap, self._count, self._rows)
 

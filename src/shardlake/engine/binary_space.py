@@ -19,6 +19,7 @@ from shardlake.core.calibration import band_for
 from shardlake.engine.nearest import FEW_ROWS, Found, MembersOf, Nearest
 from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import OpenSpace
+from shardlake.format.container import Extent
 from shardlake.format.shard import ShardSpace, decode_bucket
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
@@ -120,6 +121,10 @@ class NearestBuckets(Nearest):
         """Args: the space that has the vectors, its members, and the buckets."""
         super().__init__(space, members)
         self.buckets = buckets
+
+    def wanted(self, source: VectorSource, k: int, most: int) -> list[Extent]:
+        """Returns nothing: buckets are found without centroids."""
+        return []
 
     def search(self, source: VectorSource, k: int, passing: RowSet | None, reader: Reader, stats: LeafStats) -> Found:
         """Returns the rows that may be among the k nearest, scored: as `Nearest.search`.

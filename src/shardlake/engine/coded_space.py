@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from shardlake.core import ivf_rabitq, transforms
 from shardlake.core.ivf_pq import Codebook, IvfPq, selector
 from shardlake.core.vectors import pad, padded_dimension, score_quantized
-from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import LoadedLists, Probe
-from shardlake.format.shard import ShardSpace
+from shardlake.engine import row_reads
+from shardlake.engine.reading import Reader, read_bytes
+from shardlake.engine.spaces import LoadedLists, Probe, RowLists
+from shardlake.format.shard import ListBlock, ListHead, ShardSpace, decode_head
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, IndexType, Int64Array, Metric
+
+ROUND_BYTES = 1024 * 1024  # what a store streams while another round begins
 
 
 class CodedSpace:
@@ -46,20 +52,32 @@ class CodedSpace:
         return self.lists.resident_bytes
 
     def load(self, lists: Sequence[int], reader: Reader) -> None:
-        """Makes lists scannable and their rows scorable."""
+        """Makes lists scannable and their rows scorable. Cost: one round; lists are read whole."""
         for number, block in self.lists.blocks(lists, reader):
-            self._refine[block.rows] = block.refine
-            self._scales[block.rows] = block.scales
-            centroid = None if block.centroid is None else self._of_codes(block.centroid[None])[0]
-            self._index.load_list(number, block.rows.astype(np.int64), block.packed, centroid)
-            self.lists.keep(number, block.bytes, block.centroid)
+            self._keep_list(number, block)
+
+    def load_rows(self, rows: Int64Array, members: RowLists, reader: Reader) -> None:
+        """Makes rows scorable: `OpenSpace.load_rows`."""
+        header, name = self.lists.header, self.lists.space.name
+        places = members.places(rows[~self.lists.held[rows]])
+        groups_of = partial(header.row_groups, name) if self.lists.space.group_rows else None
+        wanted = row_reads.parts(places, partial(header.list_extent, name), groups_of, reader)
+        for part, data in row_reads.read(wanted, reader):
+            if part.groups is None:
+                self._keep_list(part.number, self.lists.decode(part.number, data))
+            else:
+                found = part.groups.decode_group(part.group, data)
+                self._keep_rows(members.rows(part.number)[part.members], found["refine"], found["scales"][:, 0])
 
     def scan(
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
         """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
-        if not self.lists.has(probe.lists):
+        lists = self.lists
+        if passing is None and not lists.has(probe.lists):
             self.load(probe.lists.tolist(), reader)
+        elif not (lists.all_loaded or lists.scannable[probe.lists].all()):
+            self._load_codes(probe.lists, min(candidates, passing.count) if passing is not None else candidates, reader)
         coarse = -probe.scores if self.lists.space.metric is Metric.L2 else probe.scores
         chosen = None if passing is None else selector(passing.bitmap)
         rows = self._index.scan(self._of_codes(query[None]), probe.lists[None], coarse[None], candidates, chosen)[0]
@@ -75,6 +93,45 @@ class CodedSpace:
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) scores of loaded rows by their refine rows, or (n, m) for n queries and the rows of each."""
         return score_quantized(query, self._refine.take(rows, axis=0), self._scales.take(rows), self.lists.space.metric)
+
+    def _load_codes(self, lists: Int64Array, candidates: int, reader: Reader) -> None:
+        """Makes lists scannable: by their heads alone, where the rows of candidates are less to read than those of all.
+
+        Args:
+            lists: to be scanned. candidates: rows at most that will be refined. reader: of the shard.
+        """
+        header, space = self.lists.header, self.lists.space
+        missing = lists[~self.lists.scannable[lists]].tolist()
+        whole = [header.list_extent(space.name, number) for number in missing]
+        if not space.group_rows or any(reader.is_at_hand(extent) for extent in whole):
+            self.load(missing, reader)
+            return
+        heads = [header.list_head(space.name, number) for number in missing]
+        rows_bytes = candidates * header.row_groups(space.name, missing[0]).group_bytes
+        if read_bytes(heads) + rows_bytes + ROUND_BYTES > read_bytes(whole):
+            self.load(missing, reader)
+            return
+        for number, extent, data in zip(missing, heads, reader.extents(heads), strict=True):
+            rows = int(self.lists.list_rows[number])
+            self._keep_head(number, decode_head(space, rows, header.rows, extent, data))
+
+    def _keep_list(self, number: int, block: ListBlock) -> None:
+        self._keep_rows(block.head.rows, block.refine, block.scales)
+        if not self.lists.scannable[number]:
+            self._keep_head(number, block.head)
+        self.lists.keep(number)
+
+    def _keep_head(self, number: int, head: ListHead) -> None:
+        centroid = None if head.centroid is None else self._of_codes(head.centroid[None])[0]
+        self._index.load_list(number, head.rows.astype(np.int64), head.packed, centroid)
+        self.lists.keep_codes(number, head.bytes, head.centroid)
+
+    def _keep_rows(
+        self, rows: npt.NDArray[np.integer[Any]], refine: npt.NDArray[np.int8], scales: Float32Array
+    ) -> None:
+        self._refine[rows] = refine
+        self._scales[rows] = scales
+        self.lists.keep_rows(rows, refine.shape[1] + scales.itemsize)
 
     def _of_codes(self, vectors: Float32Array) -> Float32Array:
         """Returns vectors (n, d) as codes are made of them: transformed, padded."""

@@ -107,7 +107,7 @@ def _flat(lists: LoadedLists, reader: Reader) -> faiss.Index:
 
 def _vectors(lists: LoadedLists, reader: Reader) -> Iterator[tuple[int, Int64Array, Float32Array]]:
     """Yields number, rows and vectors of each list."""
-    rows = {number: block.rows for number, block in lists.blocks(range(lists.space.lists), reader)}
+    rows = {number: block.head.rows for number, block in lists.blocks(range(lists.space.lists), reader)}
     for number, vectors in lists.exact(list(rows), reader):
         yield number, rows[number].astype(np.int64), vectors
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from shardlake.core.ivf_flat import IvfFlat
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import LoadedLists, Probe
+from shardlake.engine.spaces import LoadedLists, Probe, RowLists
 from shardlake.format.shard import ShardSpace
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
@@ -28,11 +28,22 @@ class FlatSpace:
         return self.lists.resident_bytes
 
     def load(self, lists: Sequence[int], reader: Reader) -> None:
-        """Makes lists scannable and their rows scorable."""
-        rows = {number: block.rows for number, block in self.lists.blocks(lists, reader)}
+        """Makes lists scannable and their rows scorable. Cost: two rounds; lists are read whole."""
+        rows = {number: block.head.rows for number, block in self.lists.blocks(lists, reader)}
         for number, vectors in self.lists.exact(list(rows), reader):
-            self._index.load_list(number, rows[number].astype(np.int64), vectors)
-            self.lists.keep(number, vectors.nbytes + 4 * rows[number].nbytes)
+            self._keep(number, slice(None), rows[number].astype(np.int64), vectors)
+            self.lists.keep(number)
+
+    def load_rows(self, rows: Int64Array, members: RowLists, reader: Reader) -> None:
+        """Makes rows scorable: `OpenSpace.load_rows`."""
+        for part, there, vectors in self.lists.exact_rows(rows[~self.lists.held[rows]], members, reader):
+            self._keep(part.number, part.members, there, vectors)
+            if part.groups is None:
+                self.lists.keep(part.number)
+
+    def _keep(self, number: int, members: slice, rows: Int64Array, vectors: Float32Array) -> None:
+        self._index.load_rows(number, members, rows, vectors)
+        self.lists.keep_rows(rows, vectors.itemsize * vectors.shape[1] + 2 * rows.itemsize)
 
     def scan(
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader

@@ -20,6 +20,7 @@ from shardlake.core.covering import covering
 from shardlake.core.vectors import CACHED_ROWS, score_exact
 from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import OpenSpace, Probe, RowLists, count_scan
+from shardlake.format.container import Extent
 from shardlake.query.rows import RowSet
 from shardlake.types import Depth, Float32Array, Float64Array, IndexType, Int64Array
 
@@ -124,16 +125,20 @@ class Nearest:
             return self._scan(source, self._asked(source, k, reader), None, k, reader, stats)
         return self._filtered(source, k, passing, reader, stats)
 
+    def wanted(self, source: VectorSource, k: int, most: int) -> list[Extent]:
+        """Returns what a search will read once its filter is answered, where `most` rows pass at most."""
+        lists = self.space.lists
+        ranks_lists = not source.exact and lists.space.index is not IndexType.FLAT and most > max(FEW_ROWS, k)
+        return lists.centroids_wanted() if ranks_lists else []
+
     def score(self, source: VectorSource, rows: Int64Array, reader: Reader) -> Float64Array:
         """Returns (n,) float64: what each of those rows scores, NaN where it has no vector in the space.
 
-        Cost: the lists that the rows are in, where they are not held.
+        Cost: one round for the rows that are not held.
         """
-        lists = self._members(reader).of_row[rows]
-        there = lists >= 0
-        self.space.load(np.unique(lists[there]).tolist(), reader)
+        there = self._members(reader).of_row[rows] >= 0
         scores = np.full(len(rows), np.nan)
-        scores[there] = self.space.score_rows(source.query, rows[there])
+        scores[there] = self._scored(source, rows[there], reader)
         return scores
 
     # Without a filter -----------------------------------------------------------------------------
@@ -164,7 +169,13 @@ class Nearest:
     ) -> Found:
         stats.rows_refined += len(rows)
         reader.check("refine")
-        return Found(rows, self.space.score_rows(source.query, rows), strategy)
+        return Found(rows, self._scored(source, rows, reader), strategy)
+
+    def _scored(self, source: VectorSource, rows: Int64Array, reader: Reader) -> Float32Array:
+        """Returns the scores of rows that have a vector, loaded where they are not held."""
+        if not self.space.lists.has_rows(rows):
+            self.space.load_rows(rows, self._members(reader), reader)
+        return self.space.score_rows(source.query, rows)
 
     def _with_the_dropped(
         self, rows: Int64Array, probe: Probe, wanted: int, passing: RowSet | None, reader: Reader
@@ -232,8 +243,6 @@ class Nearest:
         codes_there = lists.rows_in(probe.lists)
         if rows_there * ROW_COST > codes_there + source.candidates * CANDIDATE_COST:
             return self._scan(source, probe, passing, k, reader, stats)
-        if not lists.has(probe.lists):
-            self.space.load(probe.lists.tolist(), reader)
         stats.lists_probed += len(probe.lists)
         return self._refined(source, by_list.rows(probe.lists), "rows-of-lists", reader, stats)
 
@@ -269,23 +278,18 @@ class Nearest:
             rows, lists = self._members(reader).all_rows()
         else:
             rows, lists = self._by_list(passing, reader).all_rows()
-        if not self.space.lists.has(lists):
-            self.space.load(lists.tolist(), reader)
         stats.lists_probed += len(lists)
-        reader.check("score")
         return self._refined(source, rows, "rows", reader, stats)
 
     def _exact(self, source: VectorSource, passing: RowSet | None, reader: Reader, stats: LeafStats) -> Found:
         members = self._members(reader)
-        _, lists = members.all_rows() if passing is None else self._by_list(passing, reader).all_rows()
+        rows, lists = members.all_rows() if passing is None else self._by_list(passing, reader).all_rows()
+        wanted = None if passing is None else rows
         all_rows, all_scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        for number, vectors in self.space.lists.exact(lists.tolist(), reader):
-            rows = members.rows(number)
-            if passing is not None:
-                keep = passing.mask[rows]
-                rows, vectors = rows[keep], vectors[keep]  # the rest of the list is not looked at
-            all_rows.append(rows)
-            all_scores.append(score_exact(source.query, vectors, self.space.lists.space.metric))
+        for part in self.space.lists.exact_rows(wanted, members, reader):
+            keep = slice(None) if passing is None else passing.mask[part.rows]  # the rest is not looked at
+            all_rows.append(part.rows[keep])
+            all_scores.append(score_exact(source.query, part.vectors[keep], self.space.lists.space.metric))
         stats.lists_probed += len(lists)
         found = Found(np.concatenate(all_rows), np.concatenate(all_scores), "exact")
         stats.rows_refined += len(found.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.deadline import Deadline
-from shardlake.format.container import Block, Extent, decode_block, intact
+from shardlake.format.container import Block, Extent, decode_block, is_intact
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ class Reader:
         self._stats = stats
         self._blocks: Blocks = blocks or NoBlocks()
         self._ahead: Ahead = {} if ahead is None else ahead
+        self._beside: list[Extent] = []
 
     def extents(self, extents: Sequence[Extent]) -> list[bytes]:
         """Returns the bytes of each extent, in the order asked.
@@ -77,8 +79,24 @@ class Reader:
             return []
         at_hand = [self._at_hand(extent) for extent in extents]
         missing = [extent for extent, data in zip(extents, at_hand, strict=True) if data is None]
-        fetched = iter(self._fetch(missing))
-        return [next(fetched) if data is None else data for data in at_hand]
+        if not missing:
+            return [data for data in at_hand if data is not None]
+        beside = [extent for extent in self._beside if extent not in missing and not self.is_at_hand(extent)]
+        self._beside = []
+        fetched = self._fetch([*missing, *beside])
+        for extent, data in zip(beside, fetched[len(missing) :], strict=True):
+            self._ahead[extent.offset, extent.bytes] = data
+        own = iter(fetched)
+        return [next(own) if data is None else data for data in at_hand]
+
+    def beside(self, extents: Iterable[Extent]) -> None:
+        """Has extents that will be asked for soon read in the round of whatever is read next."""
+        self._beside.extend(extents)
+
+    def is_at_hand(self, extent: Extent) -> bool:
+        """Returns whether an extent seems to need no read."""
+        place = extent.offset, extent.bytes
+        return place in self._ahead or self._blocks.has(*place)
 
     @property
     def keeps(self) -> bool:
@@ -91,8 +109,7 @@ class Reader:
 
     def array(self, name: str, block: Block) -> npt.NDArray[Any]:
         """Returns a named block's array, checked. Cost: one read where it is not at hand."""
-        extent = Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
-        return decode_block(name, block, self.extents([extent])[0])
+        return decode_block(name, block, self.extents([block.extent])[0])
 
     def _at_hand(self, extent: Extent) -> bytes | None:
         data = self._ahead.pop((extent.offset, extent.bytes), None)
@@ -103,15 +120,14 @@ class Reader:
         return data
 
     def _fetch(self, extents: Sequence[Extent]) -> list[bytes]:
-        if not extents:
-            return []
         spans = _spans(extents)
         data = self._read(spans, self._deadline)
         self._stats.object_reads += len(spans)
         self._stats.bytes_read += sum(stop - start for start, stop in spans)
-        found = [cut(extent, spans, data) for extent in extents]
+        starts = [start for start, _ in spans]
+        found = [_cut(extent, starts, data) for extent in extents]
         for extent, body in zip(extents, found, strict=True):
-            if intact(body, extent.checksum):  # what the store damaged must not be found again
+            if is_intact(extent, body):  # what the store damaged must not be found again
                 self._blocks.put(extent.offset, body)
         return found
 
@@ -156,9 +172,8 @@ def groups(things: Iterable[T], size_of: Callable[[T], int], max_bytes: int) -> 
         yield group
 
 
-def cut(extent: Extent, spans: Sequence[tuple[int, int]], data: Sequence[bytes]) -> bytes:
-    """Returns the bytes of an extent, out of spans that were read and together cover it."""
-    for (start, stop), read in zip(spans, data, strict=True):
-        if start <= extent.offset and extent.offset + extent.bytes <= stop:
-            return read[extent.offset - start : extent.offset - start + extent.bytes]
-    raise AssertionError("coalesce covers every range")
+def _cut(extent: Extent, starts: Sequence[int], data: Sequence[bytes]) -> bytes:
+    """Returns the bytes of an extent, out of reads that begin at `starts` and together cover it."""
+    number = bisect_right(starts, extent.offset) - 1
+    begins = extent.offset - starts[number]
+    return data[number][begins : begins + extent.bytes]

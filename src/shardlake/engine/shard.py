@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from shardlake.engine.shaping import Shaped, columns_of, facet_parts, shape
 from shardlake.engine.space_types import CODED, open_space
 from shardlake.engine.spaces import OpenSpace, RowLists
 from shardlake.errors import ErrorKind, NotFound
-from shardlake.format.container import parse_tail
+from shardlake.format.container import Extent, parse_tail
 from shardlake.format.shard import SHARD_KIND
 from shardlake.format.shard_header import ShardHeader, decode_row_lists, read_header
 from shardlake.limits import MAX_K
@@ -270,7 +271,17 @@ class OpenShard:
     def _passing(self, search: LeafSearch, reader: Reader) -> RowSet | None:
         if search.filter is None:
             return None
-        return self.attributes.passing(search.filter, reader)
+        return self.attributes.passing(search.filter, reader, partial(self._wanted, search))
+
+    def _wanted(self, search: LeafSearch, most: int) -> list[Extent]:
+        """Returns what vector sources will read once the filter is answered, where `most` rows pass at most."""
+        if not most:
+            return []
+        wanted = [extent for s in search.vectors for extent in self.nearest(s.space).wanted(s, search.k, most)]
+        stored = {self.space(source.space).lists.space.name for source in search.vectors} - self._row_lists.keys()
+        blocks = self.header.directory.blocks
+        wanted += [blocks[name].extent for one in stored if (name := f"row_lists/{one}") in blocks]
+        return wanted
 
     def _all_of(self, passing: RowSet | None) -> Int64Array:
         return np.arange(self.header.rows) if passing is None else passing.rows
@@ -350,9 +361,8 @@ class OpenShard:
 
     def _vectors(self, space: str, rows: list[int], reader: Reader) -> dict[int, Float32Array]:
         members = self._lists_of(self.space(space).lists.space.name, reader)
-        found: dict[int, Float32Array] = {}
-        wanted = sorted({int(members.of_row[row]) for row in rows} - {-1})
-        for number, vectors in self.space(space).lists.exact(wanted, reader):
-            position = {int(row): i for i, row in enumerate(members.rows(number))}
-            found.update({row: vectors[position[row]] for row in rows if row in position})
+        wanted = np.array([row for row in rows if members.of_row[row] >= 0], np.int64)
+        asked, found = set(rows), dict[int, Float32Array]()
+        for _, read, vectors in self.space(space).lists.exact_rows(wanted, members, reader):
+            found.update((row, vector) for row, vector in zip(read.tolist(), vectors, strict=True) if row in asked)
         return found

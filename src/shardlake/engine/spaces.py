@@ -1,4 +1,6 @@
-"""What spaces of an opened shard have in common: lists that are loaded when a search first probes them, and stay.
+"""What spaces of an opened shard have in common: lists, and rows of them, are loaded when a search first wants them.
+
+A list is loaded whole, codes and rows, or of some rows those groups alone that have them. What is loaded stays.
 
 One file an index type beside this one: `coded_space` (ivf_pq, ivf_rabitq), `flat_space` (ivf_flat, flat) and
 `binary_space` (binary_mih); `space_types` chooses.
@@ -7,7 +9,8 @@ One file an index type beside this one: `coded_space` (ivf_pq, ivf_rabitq), `fla
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +18,11 @@ import numpy.typing as npt
 from shardlake.contracts.shard import LeafStats
 from shardlake.core.ivf_pq import nearest_centroids
 from shardlake.core.vectors import coarse_scores, coarse_scores_of, nearest_lists
-from shardlake.engine.reading import Reader
+from shardlake.engine import row_reads
+from shardlake.engine.reading import Reader, groups
+from shardlake.engine.row_reads import Part
 from shardlake.errors import FormatError
+from shardlake.format.container import Extent
 from shardlake.format.shard import ListBlock, ShardSpace, decode_exact, decode_list
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
@@ -37,8 +43,21 @@ class Probe(NamedTuple):
     scores: Float32Array
 
 
+class ExactRows(NamedTuple):
+    """Full-precision vectors that were read: of which part of which list, (n,) row numbers, (n, d) float32."""
+
+    part: Part
+    rows: Int64Array
+    vectors: Float32Array
+
+
 class LoadedLists:
-    """What both kinds of space share: which lists there are, which are loaded, which rows they hold."""
+    """What both kinds of space share: which lists there are, which are loaded, which rows they hold.
+
+    Attributes:
+        loaded: (lists,) bool: codes and all rows are in memory.
+        scannable: (lists,) bool: its codes are. held: (rows,) bool: what a row is scored by is.
+    """
 
     def __init__(self, header: ShardHeader, space: ShardSpace) -> None:
         self.header = header
@@ -50,6 +69,8 @@ class LoadedLists:
         self.list_rows: Int64Array = header.arrays[f"list_rows/{space.name}"].astype(np.int64)
         self.rows_of_list: list[int] = self.list_rows.tolist()
         self.loaded = np.zeros(space.lists, bool)
+        self.scannable = np.zeros(space.lists, bool)
+        self.held = np.zeros(header.rows, bool)
         self.all_loaded = False
         self.resident_bytes = 0
 
@@ -87,6 +108,10 @@ class LoadedLists:
         enough = int(np.searchsorted(np.cumsum(self.list_rows[others]), missing)) + 1
         return self.probe(query, np.concatenate([probe.lists, others[:enough]]))
 
+    def centroids_wanted(self) -> list[Extent]:
+        """Returns what `read_centroids` would read."""
+        return [] if self._knows_all else [self.header.directory.block(f"centroids/{self.space.name}").extent]
+
     def read_centroids(self, reader: Reader) -> None:
         """Makes the centroids of all lists known. Cost: one read where they are not; loaded lists bring their own."""
         if not self._knows_all:
@@ -110,41 +135,75 @@ class LoadedLists:
         """Returns whether all of those lists are loaded."""
         return self.all_loaded or bool(self.loaded[lists].all())
 
+    def has_rows(self, rows: Int64Array) -> bool:
+        """Returns whether all of those rows can be scored."""
+        return self.all_loaded or bool(self.held[rows].all())
+
     def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
         """Reads the lists that are not loaded yet, in one round; yields (number, block). Who takes one says `keep`."""
         missing = [number for number in lists if not self.loaded[number]]
         extents = [self.header.list_extent(self.space.name, number) for number in missing]
-        for number, extent, data in zip(missing, extents, reader.extents(extents), strict=True):
-            block = decode_list(self.space, int(self.list_rows[number]), self.header.rows, extent, data)
-            if self.space.code_bytes and block.centroid is None and not self._knows_all:
-                raise FormatError("a list lacks its centroid", space=self.space.name, list=number)
-            yield number, block
+        for number, data in zip(missing, reader.extents(extents), strict=True):
+            yield number, self.decode(number, data)
 
-    def keep(self, number: int, size_bytes: int, centroid: Float32Array | None = None) -> None:
-        """Counts a list as loaded: everything that a search needs of it is in memory."""
+    def decode(self, number: int, data: bytes) -> ListBlock:
+        """Returns a list that was read whole. Raises FormatError."""
+        extent = self.header.list_extent(self.space.name, number)
+        block = decode_list(self.space, int(self.list_rows[number]), self.header.rows, extent, data)
+        if self.space.code_bytes and block.head.centroid is None and not self._knows_all:
+            raise FormatError("a list lacks its centroid", space=self.space.name, list=number)
+        return block
+
+    def keep_codes(self, number: int, size_bytes: int, centroid: Float32Array | None) -> None:
+        """Counts a list as one that can be scanned. Requires: it was none."""
         if centroid is not None and not self._knows_all:
             self.centroids[number] = centroid
-        self.loaded[number] = True
+        self.scannable[number] = True
         self.resident_bytes += size_bytes
+
+    def keep_rows(self, rows: npt.NDArray[np.integer[Any]], row_bytes: int) -> None:
+        """Counts rows, each named once, as rows that can be scored; those held already cost nothing again."""
+        self.resident_bytes += row_bytes * (len(rows) - int(np.count_nonzero(self.held[rows])))
+        self.held[rows] = True
+
+    def keep(self, number: int) -> None:
+        """Counts a list as loaded: everything that a search needs of it is in memory."""
+        self.loaded[number] = True
         self.all_loaded = bool(self.loaded.all())
 
     def exact(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, Float32Array]]:
         """Reads full-precision vectors of lists, in groups of bounded size; yields (number, vectors)."""
-        group: list[int] = []
-        size = 0
-        for number in lists:
-            group.append(number)
-            size += self.header.exact_extent(self.space.name, number).bytes
-            if size >= EXACT_GROUP_BYTES:
-                yield from self._exact_group(group, reader)
-                group, size = [], 0
-        yield from self._exact_group(group, reader)
+        wanted = [Part(number, self.header.exact_extent(self.space.name, number)) for number in lists]
+        for part, vectors in self._exact(wanted, reader):
+            yield part.number, vectors
 
-    def _exact_group(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, Float32Array]]:
-        reader.check("score exactly")
-        extents = [self.header.exact_extent(self.space.name, number) for number in lists]
-        for number, extent, data in zip(lists, extents, reader.extents(extents), strict=True):
-            yield number, decode_exact(self.space, int(self.list_rows[number]), extent, data)
+    def exact_rows(self, rows: Int64Array | None, members: RowLists, reader: Reader) -> Iterator[ExactRows]:
+        """Reads full-precision vectors of rows, and of others that are read along.
+
+        Args:
+            rows: (n,), all of which have a vector; None for all that have one.
+            members: of the space. reader: of the shard.
+
+        Cost: one round for each EXACT_GROUP_BYTES; groups of rows alone where they are few of their lists.
+        """
+        header, name = self.header, self.space.name
+        whole = partial(header.exact_extent, name)
+        if rows is None:
+            wanted = [Part(number, whole(number)) for number in np.flatnonzero(self.list_rows).tolist()]
+        else:
+            groups_of = partial(header.exact_groups, name) if self.space.group_rows else None
+            wanted = row_reads.parts(members.places(rows), whole, groups_of, reader)
+        for part, vectors in self._exact(wanted, reader):
+            yield ExactRows(part, members.rows(part.number)[part.members], vectors)
+
+    def _exact(self, wanted: Sequence[Part], reader: Reader) -> Iterator[tuple[Part, Float32Array]]:
+        for group in groups(wanted, lambda part: part.extent.bytes, EXACT_GROUP_BYTES):
+            reader.check("score exactly")
+            for part, data in row_reads.read(group, reader):
+                if part.groups is None:
+                    yield part, decode_exact(self.space, int(self.list_rows[part.number]), part.extent, data)
+                else:
+                    yield part, part.groups.decode_group(part.group, data)["vectors"]
 
 
 class OpenSpace(Protocol):
@@ -159,10 +218,16 @@ class OpenSpace(Protocol):
     def load(self, lists: Sequence[int], reader: Reader) -> None:
         """Makes lists scannable and their rows scorable."""
 
+    def load_rows(self, rows: Int64Array, members: RowLists, reader: Reader) -> None:
+        """Makes rows scorable, all of which have a vector. Cost: one round, for those that are not held."""
+
     def scan(
         self, query: Float32Array, probe: Probe, candidates: int, passing: RowSet | None, reader: Reader
     ) -> Int64Array:
-        """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer."""
+        """Returns the row numbers of the `candidates` nearest by code in the lists, which may be fewer.
+
+        They need not be scorable afterwards: under a filter codes may have been read alone.
+        """
 
     def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
         """Scans loaded lists for many queries at once; only where the space has codes.
@@ -215,6 +280,21 @@ class RowLists:
         """Returns the rows of a list, ascending: the order of its blocks."""
         start, stop = self.starts[number : number + 2].tolist()
         return np.arange(start, stop) if self.is_primary else self._order[start:stop]
+
+    def places(self, rows: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Returns the list of each row, and which row of that list it is.
+
+        Args:
+            rows: all of which have a vector.
+
+        Cost: a pass over all rows of the shard, where the space is not the primary one.
+        """
+        lists = self.of_row[rows].astype(np.int64)
+        if self.is_primary:
+            return lists, rows - self.starts[lists]
+        place = np.empty(len(self.of_row), np.int64)
+        place[self._order] = np.arange(len(self._order))
+        return lists, place[rows] - self.starts[lists]
 
     def all_rows(self) -> tuple[Int64Array, Int64Array]:
         """Returns the rows that have a vector, and the lists they are in, both ascending."""

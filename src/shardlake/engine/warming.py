@@ -102,7 +102,7 @@ def _rest(shard: OpenShard) -> Iterator[Extent]:
     yield from posting_extents(header)
     for name, block in header.directory.blocks.items():
         if name not in header.arrays:
-            yield Extent(offset=block.offset, bytes=block.bytes, checksum=block.checksum)
+            yield block.extent
     for name, array in header.arrays.items():
         if name.endswith("/pages") or name.startswith("buckets/"):  # of a sorted map, of a hash
             yield from (Extent.of(row) for row in array[:, :3].tolist())

@@ -27,11 +27,12 @@ from shardlake.errors import ErrorKind, FormatError
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_DIRECTORY_BYTES
 
 MAGIC = b"SHARDLK\n"
-FORMAT_VERSION = 2  # what is written
-READABLE_VERSIONS = frozenset({1, 2})
+FORMAT_VERSION = 3  # what is written
+READABLE_VERSIONS = frozenset({1, 2, 3})
 ALIGNMENT = 64  # a cache line: arrays read from a block are aligned when the block is
 _FOOTER = struct.Struct("<8sI4sQQQ")
 FOOTER_BYTES = _FOOTER.size
+SEAL_BYTES = 8
 _MAX_AXES = 3
 # What a block's array may be made of; anything else in a directory is refused.
 _DTYPES = frozenset({"|u1", "|i1", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8"})
@@ -47,14 +48,25 @@ class Block:
     dtype: str
     shape: tuple[int, ...]
 
+    @property
+    def extent(self) -> Extent:
+        """Where it lies."""
+        return Extent(offset=self.offset, bytes=self.bytes, checksum=self.checksum)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """Where an anonymous block lies."""
+    """Where an anonymous block lies.
+
+    Attributes:
+        checksum: of its bytes, as the table says that names it.
+        is_sealed: no table has its checksum; its last bytes are its seal.
+    """
 
     offset: int
     bytes: int
-    checksum: int
+    checksum: int = 0
+    is_sealed: bool = False
 
     @classmethod
     def of(cls, row: Sequence[int]) -> Extent:
@@ -103,14 +115,19 @@ class ContainerWriter:
         return self._offset
 
     @property
+    def next_offset(self) -> int:
+        """Where the next block will begin."""
+        return self._offset + -self._offset % ALIGNMENT
+
+    @property
     def checksum(self) -> str:
         """Returns the xxh3-64 of all bytes written so far, hexadecimal."""
         return self._whole.hexdigest()
 
     def append(self, data: bytes | memoryview) -> tuple[int, int, int]:
         """Writes an aligned anonymous block, which some table names; returns (offset, bytes, xxh3-64)."""
-        self._write(b"\0" * (-self._offset % ALIGNMENT))
-        offset = self._offset
+        offset = self.next_offset
+        self._write(b"\0" * (offset - self._offset))
         self._write(data)
         return offset, self._offset - offset, xxhash.xxh3_64_intdigest(data)
 
@@ -206,17 +223,38 @@ def _parse_block(name: str, entry: Sequence[Any], file_bytes: int) -> Block:
     return Block(offset=offset, bytes=size, checksum=int(checksum, 16), dtype=dtype, shape=tuple(shape))
 
 
+def seal_of(data: bytes | memoryview, offset: int) -> int:
+    """Returns the seal of a part that begins at `offset` of its file, from its bytes before the seal."""
+    return xxhash.xxh3_64_intdigest(data, seed=offset)
+
+
 def intact(data: bytes | memoryview, checksum: int) -> bool:
     """Returns whether `data` has that xxh3-64."""
     return xxhash.xxh3_64_intdigest(data) == checksum
 
 
+def is_intact(extent: Extent, data: bytes | memoryview) -> bool:
+    """Returns whether these are the bytes of an extent."""
+    if not extent.is_sealed:
+        return intact(data, extent.checksum)
+    seal = int.from_bytes(data[-SEAL_BYTES:], "little")
+    return len(data) == extent.bytes and seal == seal_of(memoryview(data)[:-SEAL_BYTES], extent.offset)
+
+
+def verify_extent(extent: Extent, data: bytes | memoryview, what: str) -> None:
+    """Raises FormatError (checksum-mismatch) unless these are the bytes of the extent."""
+    if not is_intact(extent, data):
+        raise _mismatch(what)
+
+
 def verify(data: bytes | memoryview, checksum: int, what: str) -> None:
     """Raises FormatError (checksum-mismatch) unless `data` has that xxh3-64."""
     if not intact(data, checksum):
-        raise FormatError(
-            f"the bytes of {what} do not have their checksum", kind=ErrorKind.CHECKSUM_MISMATCH, part=what
-        )
+        raise _mismatch(what)
+
+
+def _mismatch(what: str) -> FormatError:
+    return FormatError(f"the bytes of {what} do not have their checksum", kind=ErrorKind.CHECKSUM_MISMATCH, part=what)
 
 
 def decode_block(name: str, block: Block, data: bytes | memoryview) -> npt.NDArray[Any]:

@@ -1,9 +1,10 @@
 """A shard: the items of some lists, as a container of kind SHRD. `docs/format.md` is the specification.
 
-For each space its lists: a list block holds row numbers, refine scales, packed codes and refine rows; an exact block
-the full-precision vectors. Then attribute columns, items in chunks, centroids, and, in the tail, the tables and the
-codewords: what every search needs before it can read anything else. A list carries its own centroid, so that a search
-which is told its lists needs no others. Rows are numbered by the lists of the primary space.
+For each space its lists: a list block holds a head (row numbers, packed codes, the centroid) and its rows (scales and
+refine rows) in groups; an exact block the full-precision vectors, in groups too. A list is read whole, or its head
+alone, or some groups alone: `row_groups`. Then attribute columns, items in chunks, centroids, and, in the tail, the
+tables and the codewords: what every search needs before it can read anything else. A list carries its own centroid, so
+that a search which is told its lists needs no others. Rows are numbered by the lists of the primary space.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import numpy.typing as npt
 
 from shardlake.core.fast_scan import packed_bytes
 from shardlake.errors import FormatError
-from shardlake.format.container import ContainerWriter, Extent, verify
+from shardlake.format.container import SEAL_BYTES, ContainerWriter, Extent, seal_of, verify, verify_extent
 from shardlake.format.paged_map import PagedMapIndex, write_pages
+from shardlake.format.row_groups import RowGroups
 from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
 
 SHARD_KIND = b"SHRD"
@@ -45,6 +47,7 @@ class ShardSpace:
         bits: ivf_rabitq: of one dimension's code. binary_mih: of one item's code.
         tables: binary_mih: how many hash tables; key_bits: of the key of each.
         source: the space whose vectors this one is computed from; None for a space of its own.
+        group_rows: of a group of rows that can be read alone; 0 in files before version 3, whose lists are read whole.
     """
 
     name: str
@@ -58,6 +61,7 @@ class ShardSpace:
     tables: int = 0
     key_bits: int = 0
     source: str | None = None
+    group_rows: int = 0
 
     @property
     def buckets(self) -> int:
@@ -68,27 +72,52 @@ class ShardSpace:
         """Returns the size of the codes of `rows` rows in a list block: whole blocks of 32."""
         return packed_bytes(rows, self.code_bytes)
 
+    def head_bytes(self, rows: int) -> int:
+        """Returns the size of the head of a list of `rows` rows."""
+        return 4 * rows + self.packed_bytes(rows) + (4 * self.dimension + SEAL_BYTES if self.code_bytes else 0)
+
+    def row_groups(self, rows: int, offset: int) -> RowGroups:
+        """Returns the groups of a list of codes whose block begins at `offset`. Requires: the file has groups."""
+        columns = (("scales", "<f4", 1), ("refine", "|i1", self.dimension))
+        begins = offset + self.head_bytes(rows)
+        return RowGroups(offset=begins, rows=rows, group_rows=self.group_rows, columns=columns)
+
+    def exact_groups(self, rows: int, offset: int) -> RowGroups:
+        """Returns the groups of an exact block that begins at `offset`. Requires: the file has groups."""
+        columns = (("vectors", "<f4", self.dimension),)
+        return RowGroups(offset=offset, rows=rows, group_rows=self.group_rows, columns=columns)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListBlock:
-    """One list, decoded; arrays are views.
+class ListHead:
+    """What a scan wants of a list, decoded; arrays are views.
 
     Attributes:
-        rows: (n,) uint32 row numbers. scales: (n,) float32. packed: codes in blocks of 32. refine: (n, d) int8.
+        rows: (n,) uint32 row numbers. packed: codes in blocks of 32.
         centroid: (d,) float32 of the list; None in a space without codes and in files of version 1.
     """
 
     rows: npt.NDArray[np.uint32]
-    scales: Float32Array
     packed: ByteArray
-    refine: npt.NDArray[np.int8]
     centroid: Float32Array | None = None
 
     @property
     def bytes(self) -> int:
-        """The size of the block in the file."""
-        own = self.rows.nbytes + self.scales.nbytes + self.packed.nbytes + self.refine.nbytes
-        return own + (0 if self.centroid is None else self.centroid.nbytes)
+        """The size of its arrays."""
+        return self.rows.nbytes + self.packed.nbytes + (0 if self.centroid is None else self.centroid.nbytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListBlock:
+    """One list, decoded.
+
+    Attributes:
+        head: row numbers, codes, centroid. scales: (n,) float32. refine: (n, d) int8.
+    """
+
+    head: ListHead
+    scales: Float32Array
+    refine: npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,16 +160,23 @@ class ShardWriter:
         self._chunks: list[tuple[int, ...]] = []
         self._ids: PagedMapIndex | None = None
 
-    def add_list(self, space: str, block: ListBlock) -> None:
+    def add_list(self, space: ShardSpace, block: ListBlock) -> None:
         """Writes the next list of a space."""
-        parts = (block.rows, block.scales, block.packed, block.refine, block.centroid)
-        data = b"".join(np.ascontiguousarray(part).tobytes() for part in parts if part is not None)
-        self._lists.setdefault(space, []).append(self._writer.append(data))
-        self._rows.setdefault(space, []).append(len(block.rows))
+        rows, packed, centroid = block.head.rows, block.head.packed, block.head.centroid
+        data = np.ascontiguousarray(rows, "<u4").tobytes() + np.ascontiguousarray(packed).tobytes()
+        if space.code_bytes:
+            assert centroid is not None
+            data += np.ascontiguousarray(centroid, "<f4").tobytes()
+            data += seal_of(data, self._writer.next_offset).to_bytes(SEAL_BYTES, "little")
+            groups = space.row_groups(len(rows), self._writer.next_offset)
+            data += groups.encode({"scales": block.scales, "refine": block.refine})
+        self._lists.setdefault(space.name, []).append(self._writer.append(data))
+        self._rows.setdefault(space.name, []).append(len(rows))
 
-    def add_exact(self, space: str, vectors: Float32Array) -> None:
+    def add_exact(self, space: ShardSpace, vectors: Float32Array) -> None:
         """Writes the full-precision vectors of the next list of a space, in the list's order."""
-        self._exact.setdefault(space, []).append(self._writer.append(np.ascontiguousarray(vectors, "<f4").tobytes()))
+        groups = space.exact_groups(len(vectors), self._writer.next_offset)
+        self._exact.setdefault(space.name, []).append(self._writer.append(groups.encode({"vectors": vectors})))
 
     def add_bucket(self, space: str, rows: npt.NDArray[np.uint32], codes: ByteArray) -> None:
         """Writes the next hash bucket of a space: (n,) row numbers and (n, bits / 8) codes."""
@@ -216,25 +252,61 @@ def decode_list(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, d
         extent: as the table says. data: the bytes read.
     """
     verify(data, extent.checksum, f"a list of {space.name}")
-    packed = space.packed_bytes(rows)
+    if not space.code_bytes or not space.group_rows:
+        return _decode_ungrouped(space, rows, shard_rows, data)
+    groups = space.row_groups(rows, extent.offset)
+    if len(data) != space.head_bytes(rows) + groups.size_bytes:
+        raise FormatError("a list block has another size than its rows need", space=space.name)
+    head, _, behind = _cut(data, [space.head_bytes(rows) - SEAL_BYTES, SEAL_BYTES, groups.size_bytes])
+    found = groups.decode(behind)
+    return ListBlock(
+        head=_decode_head(space, rows, shard_rows, head), scales=found["scales"][:, 0], refine=found["refine"]
+    )
+
+
+def decode_head(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, data: bytes) -> ListHead:
+    """Returns the head of a list of codes, which was read alone, after its seal. Raises FormatError."""
+    verify_extent(extent, data, f"the head of a list of {space.name}")
+    return _decode_head(space, rows, shard_rows, memoryview(data)[:-SEAL_BYTES])
+
+
+def _decode_ungrouped(space: ShardSpace, rows: int, shard_rows: int, data: bytes) -> ListBlock:
+    """Returns a list without codes, or one of versions 1 and 2: rows · scales · codes · refine rows · centroid."""
     refine = rows * space.dimension if space.code_bytes else 0
-    sizes = [4 * rows, 4 * rows if space.code_bytes else 0, packed, refine]
+    sizes = [4 * rows, 4 * rows if space.code_bytes else 0, space.packed_bytes(rows), refine]
     centroid = 4 * space.dimension if space.code_bytes and len(data) != sum(sizes) else 0
     sizes.append(centroid)
     if sum(sizes) != len(data):
         raise FormatError("a list block has another size than its rows need", space=space.name)
-    cuts = np.cumsum([0, *sizes]).tolist()
-    parts = [memoryview(data)[a:b] for a, b in pairwise(cuts)]
-    numbers = np.frombuffer(parts[0], "<u4")
-    if rows and int(numbers.max()) >= shard_rows:
-        raise FormatError("a list names a row that the shard does not have", space=space.name)
-    return ListBlock(
-        rows=numbers,
-        scales=np.frombuffer(parts[1], "<f4"),
+    parts = _cut(data, sizes)
+    head = ListHead(
+        rows=_row_numbers(space, shard_rows, parts[0]),
         packed=np.frombuffer(parts[2], np.uint8),
-        refine=np.frombuffer(parts[3], np.int8).reshape(-1, space.dimension),
         centroid=np.frombuffer(parts[4], "<f4") if centroid else None,
     )
+    refined = np.frombuffer(parts[3], np.int8).reshape(-1, space.dimension)
+    return ListBlock(head=head, scales=np.frombuffer(parts[1], "<f4"), refine=refined)
+
+
+def _decode_head(space: ShardSpace, rows: int, shard_rows: int, data: memoryview) -> ListHead:
+    numbers, packed, centroid = _cut(data, [4 * rows, space.packed_bytes(rows), 4 * space.dimension])
+    return ListHead(
+        rows=_row_numbers(space, shard_rows, numbers),
+        packed=np.frombuffer(packed, np.uint8),
+        centroid=np.frombuffer(centroid, "<f4"),
+    )
+
+
+def _row_numbers(space: ShardSpace, shard_rows: int, data: memoryview) -> npt.NDArray[np.uint32]:
+    numbers = np.frombuffer(data, "<u4")
+    if len(numbers) and int(numbers.max()) >= shard_rows:
+        raise FormatError("a list names a row that the shard does not have", space=space.name)
+    return numbers
+
+
+def _cut(data: bytes | memoryview, sizes: Sequence[int]) -> list[memoryview]:
+    cuts = np.cumsum([0, *sizes]).tolist()
+    return [memoryview(data)[a:b] for a, b in pairwise(cuts)]
 
 
 def decode_bucket(space: ShardSpace, rows: int, shard_rows: int, extent: Extent, data: bytes) -> Bucket:
@@ -252,9 +324,12 @@ def decode_bucket(space: ShardSpace, rows: int, shard_rows: int, extent: Extent,
 def decode_exact(space: ShardSpace, rows: int, extent: Extent, data: bytes) -> Float32Array:
     """Returns (rows, dimension) float32 after the checksum. Raises FormatError."""
     verify(data, extent.checksum, f"exact vectors of {space.name}")
-    if len(data) != 4 * rows * space.dimension:
+    groups = space.exact_groups(rows, extent.offset) if space.group_rows else None
+    if len(data) != (4 * rows * space.dimension if groups is None else groups.size_bytes):
         raise FormatError("an exact block has another size than its rows need", space=space.name)
-    return np.frombuffer(data, "<f4").reshape(rows, space.dimension)
+    if groups is None:
+        return np.frombuffer(data, "<f4").reshape(rows, space.dimension)
+    return groups.decode(data)["vectors"]
 
 
 def decode_items(rows: int, extent: Extent, data: bytes) -> ItemChunk:

@@ -13,6 +13,7 @@ from shardlake.core import binary, ivf_rabitq
 from shardlake.core.vectors import SUBVECTOR, padded_dimension
 from shardlake.errors import FormatError
 from shardlake.format.container import Directory, Extent, decode_block, expect
+from shardlake.format.row_groups import MAX_GROUP_ROWS, RowGroups
 from shardlake.format.shard import ShardSpace
 from shardlake.limits import (
     MAX_BINARY_BITS,
@@ -23,7 +24,7 @@ from shardlake.limits import (
 )
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
 
-_NUMBERS = ("dimension", "lists", "code_bytes", "code_dimension", "bits", "tables", "key_bits")
+_NUMBERS = ("dimension", "lists", "code_bytes", "code_dimension", "bits", "tables", "key_bits", "group_rows")
 CODEWORDS = 16  # of a sub-quantizer: its codes have 4 bits
 
 
@@ -45,6 +46,29 @@ class ShardHeader:
         """Returns where the full-precision vectors of a list lie."""
         return _extent(self.arrays[f"exact/{space}"][number])
 
+    def list_head(self, space: str, number: int) -> Extent:
+        """Returns where the head of a list of codes lies. Requires: the space has groups. Raises: as `row_groups`."""
+        begins = self.list_extent(space, number).offset
+        size = self.row_groups(space, number).offset - begins
+        return Extent(offset=begins, bytes=size, is_sealed=True)
+
+    def row_groups(self, space: str, number: int) -> RowGroups:
+        """Returns the groups of a list of codes. Requires: the space has groups.
+
+        Raises:
+            FormatError: when the list is not as large as its head and its groups.
+        """
+        extent, described = self.list_extent(space, number), self.spaces[space]
+        return _fitting(described.row_groups(self._rows_of(space, number), extent.offset), extent)
+
+    def exact_groups(self, space: str, number: int) -> RowGroups:
+        """Returns the groups of a list's full-precision vectors. Requires: the space has groups. Raises FormatError."""
+        extent, described = self.exact_extent(space, number), self.spaces[space]
+        return _fitting(described.exact_groups(self._rows_of(space, number), extent.offset), extent)
+
+    def _rows_of(self, space: str, number: int) -> int:
+        return int(self.arrays[f"list_rows/{space}"][number])
+
     def bucket_extent(self, space: str, number: int) -> Extent:
         """Returns where a hash bucket lies."""
         return _extent(self.arrays[f"buckets/{space}"][number])
@@ -52,6 +76,12 @@ class ShardHeader:
     def item_extent(self, chunk: int) -> Extent:
         """Returns where a chunk of items lies."""
         return _extent(self.arrays["items"][chunk])
+
+
+def _fitting(groups: RowGroups, extent: Extent) -> RowGroups:
+    if groups.offset + groups.size_bytes != extent.offset + extent.bytes:
+        raise FormatError("a list block has another size than its rows need", bytes=extent.bytes, rows=groups.rows)
+    return groups
 
 
 def _extent(row: npt.NDArray[np.uint64]) -> Extent:
@@ -111,6 +141,8 @@ def _check_space(header: ShardHeader, space: ShardSpace) -> None:
     if not (0 <= lists <= MAX_LISTS_PER_SHARD and 1 <= dimension <= MAX_DIMENSION):
         raise FormatError("the shard's meta object is out of bounds", space=name)
     if not 0 <= space.code_dimension <= MAX_DIMENSION + ivf_rabitq.DIMENSION_MULTIPLE:
+        raise FormatError("the shard's meta object is out of bounds", space=name)
+    if not 0 <= space.group_rows <= MAX_GROUP_ROWS:
         raise FormatError("the shard's meta object is out of bounds", space=name)
     _check_codes(header, space)
     _check_source(header, space)

@@ -32,7 +32,18 @@ ARRAYS = [
     "codewords/p",
     *(f"{kind}/{name}" for kind in ("buckets", "bucket_rows", "directions", "thresholds") for name in "bs"),
 ]
-NUMBERS = ("dimension", "lists", "code_bytes", "code_dimension", "bits", "tables", "key_bits", "source", "index")
+NUMBERS = (
+    "dimension",
+    "lists",
+    "code_bytes",
+    "code_dimension",
+    "bits",
+    "tables",
+    "key_bits",
+    "source",
+    "index",
+    "group_rows",
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from shardlake.contracts.shard import LeafStats
+from shardlake.engine import coded_space, reading, row_reads
 from shardlake.errors import FormatError, ShardlakeError
 from shardlake.format.container import FOOTER_BYTES
+from shardlake.query.rows import RowSet
 from tests import tiny_shard
 from tests.unit.format.lies import FEW, _changed, _paths, _removed, array_lies, lying_directories, what_breaks
 
@@ -37,6 +41,61 @@ def test_no_flipped_byte_of_a_shard_goes_unnoticed_where_it_is_read(file: tuple[
             pass
 
     assert silent == []
+
+
+def _piecewise(data: bytes, tail: int) -> None:
+    """Reads every group of rows alone, every head alone, and every group of full-precision vectors alone."""
+    shard = tiny_shard.opened(data, tail)
+    reader, everything = shard.reader(LeafStats()), np.arange(tiny_shard.ROWS)
+    for name in ("coded", "flat"):
+        members = shard._lists_of(name, reader)
+        rows = everything[members.of_row >= 0]
+        space = shard.space(name)
+        assert all(part.part.groups is not None for part in space.lists.exact_rows(rows, members, reader))
+        space.load_rows(rows, members, reader)
+        assert not space.lists.loaded.any()
+    space = shard.space("coded")
+    space.lists.read_centroids(reader)
+    query, numbers = np.ones(tiny_shard.CODED, np.float32), np.arange(2)
+    space.scan(query, space.lists.probe(query, numbers), 3, RowSet(everything < 7), reader)
+    assert space.lists.scannable.all()
+    assert not space.lists.loaded.any()
+
+
+def test_every_flipped_byte_of_a_list_is_an_error_where_only_parts_of_lists_are_read(
+    file: tuple[bytes, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "COALESCE_GAP_BYTES", 0)
+    monkeypatch.setattr(row_reads, "WHOLE_AT", 0)
+    monkeypatch.setattr(coded_space, "ROUND_BYTES", -1 << 20)
+    data, tail = file
+    _piecewise(data, tail)
+    header = tiny_shard.opened(data, tail).header
+    extents = [header.list_extent("coded", number) for number in (0, 1)]
+    extents += [header.exact_extent(name, number) for name, number in (("coded", 0), ("coded", 1), ("flat", 0))]
+    silent = []
+    for at in (at for extent in extents for at in range(extent.offset, extent.offset + extent.bytes)):
+        try:
+            _piecewise(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :], tail)
+            silent.append(at)
+        except FormatError:
+            pass
+
+    assert silent == []
+
+
+def test_lists_of_a_size_that_their_groups_do_not_have_are_refused_before_anything_is_read(
+    file: tuple[bytes, int],
+) -> None:
+    data, tail = file
+    header = tiny_shard.opened(data, tail).header
+    counts = header.arrays["list_rows/coded"].copy()
+    counts[:] = counts[::-1]
+    lied = replace(header, arrays={**header.arrays, "list_rows/coded": counts})
+
+    for place in (lied.row_groups, lied.exact_groups, lied.list_head):
+        with pytest.raises(FormatError):
+            place("coded", 0)
 
 
 def test_a_list_without_its_centroid_is_a_format_error_where_no_table_has_it() -> None:
