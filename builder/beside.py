@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -25,3 +25,18 @@ def beside(threads: int) -> Executor:
     Use it in a `with` block: on its way out, also by an error, it waits for what it has begun.
     """
     return ThreadPoolExecutor(1, thread_name_prefix="beside") if threads > 1 else _Here()
+
+
+def ahead(worker: Executor, calls: Iterable[Callable[[], _T]]) -> Iterator[_T]:
+    """Yields what the calls return, in order; beside the caller, who has one of them, the next is made."""
+    if isinstance(worker, _Here):
+        yield from (call() for call in calls)
+        return
+    pending: Future[_T] | None = None
+    for call in calls:
+        following = worker.submit(call)
+        if pending is not None:
+            yield pending.result()
+        pending = following
+    if pending is not None:
+        yield pending.result()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ class Strings(Sequence[bytes]):
     offsets: Int64Array
 
     @classmethod
-    def of(cls, data: bytes | npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer]) -> Strings:
+    def of(cls, data: bytes | memoryview | npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer[Any]]) -> Strings:
         """Returns the strings that `offsets` cut out of `data`."""
         # A plain view: a slice of a mapped array costs ten times that of the bytes below it.
         view = memoryview(np.asarray(data) if isinstance(data, np.ndarray) else data)  # type: ignore[arg-type]  # an array is a buffer
@@ -48,6 +48,9 @@ class Strings(Sequence[bytes]):
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.take(np.arange(len(self))))
 
     @overload
     def __getitem__(self, row: int) -> bytes: ...

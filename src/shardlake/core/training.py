@@ -173,7 +173,7 @@ def assign(vectors: Float32Array, centroids: Float32Array, metric: Metric) -> In
         index = faiss.IndexFlat(centroids.shape[1], faiss_metric(metric))
         index.add(np.ascontiguousarray(centroids))
         return np.asarray(faiss.index_cpu_to_all_gpus(index).search(vectors, 1)[1][:, 0], np.int64)
-    together = max(1, min(_ROWS_TOGETHER, _SCORES_BYTES // (4 * len(centroids)), len(vectors)))
+    together = max(1, min(_ROWS_TOGETHER, _SCORES_BYTES // (4 * max(len(centroids), 1)), len(vectors)))
     scores = np.empty((together, len(centroids)), np.float32)
     nearest = np.empty(len(vectors), np.int64)
     # The nearest by squared distance has the greatest product less half its own square.

@@ -135,8 +135,11 @@ def test_lists_are_found_some_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     assert training.assign(vectors, centroids, Metric.COSINE).tolist() == whole.tolist()
 
 
-def test_no_vectors_have_no_lists() -> None:
-    assert training.assign(np.empty((0, 7), np.float32), unit_rows(20, 7, 2), Metric.L2).shape == (0,)
+@pytest.mark.parametrize("count", [0, 20])
+def test_no_vectors_have_no_lists(count: int) -> None:
+    centroids = unit_rows(20, 7, 2)[:count]
+
+    assert training.assign(np.empty((0, 7), np.float32), centroids, Metric.L2).shape == (0,)
 
 
 @pytest.mark.parametrize(("rows", "lists"), [(0, 1), (1, 1), (3, 2), (100, 8), (10_000, 128), (1_000_000, 1024)])
