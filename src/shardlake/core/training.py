@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from shardlake.core.blas import one_thread_a_product
 from shardlake.core.ivf_pq import BITS, Codebook, faiss_metric
 from shardlake.core.vectors import SUBVECTOR, pad, padded_dimension, prepare
 from shardlake.types import Float32Array, Int64Array, Metric
@@ -27,8 +28,8 @@ ROWS_PER_CENTROID = 64  # of the sample; faiss warns below 39
 MAX_SAMPLE_ROWS = 262_144
 KMEANS_ITERATIONS = 10
 PQ_SAMPLE_ROWS = 65_536
-_ROWS_TOGETHER = 8_192  # scored against all centroids: a product of this size pays for starting it
-_SCORES_BYTES = 32 * 1024 * 1024  # of these scores, however many centroids there are
+_ROWS_TOGETHER = 4_096  # scored against all centroids: a product of this size pays for starting it
+_SCORES_BYTES = 16 * 1024 * 1024  # of these scores, however many centroids there are
 _NUDGE = 1 / 1024  # of each component, by which the halves of a split list differ: as in faiss's k-means
 
 
@@ -167,23 +168,30 @@ def _codewords(residuals: Float32Array) -> Float32Array:
 def assign(vectors: Float32Array, centroids: Float32Array, metric: Metric) -> Int64Array:
     """Returns (n,) int64: the list of each vector, its nearest centroid.
 
-    Cost: 2 · n · lists · d floating-point operations; memory, the scores of some thousand rows.
+    As many threads as faiss was given take some thousand rows each at a time: what is found does not depend on them.
+
+    Cost: 2 · n · lists · d floating-point operations; memory, _SCORES_BYTES a thread.
     """
     if _gpus():
         index = faiss.IndexFlat(centroids.shape[1], faiss_metric(metric))
         index.add(np.ascontiguousarray(centroids))
         return np.asarray(faiss.index_cpu_to_all_gpus(index).search(vectors, 1)[1][:, 0], np.int64)
-    together = max(1, min(_ROWS_TOGETHER, _SCORES_BYTES // (4 * max(len(centroids), 1)), len(vectors)))
-    scores = np.empty((together, len(centroids)), np.float32)
+    together = max(1, min(_ROWS_TOGETHER, _SCORES_BYTES // (4 * max(len(centroids), 1))))
     nearest = np.empty(len(vectors), np.int64)
     # The nearest by squared distance has the greatest product less half its own square.
     halves = np.einsum("ij,ij->i", centroids, centroids) / 2 if metric is Metric.L2 else None
-    for start in range(0, len(vectors), together):
-        part = vectors[start : start + together]
-        own = np.matmul(part, centroids.T, out=scores[: len(part)])
-        if halves is not None:
-            own -= halves
-        own.argmax(axis=1, out=nearest[start : start + together])
+
+    def find(start: int) -> None:
+        # Products of vast numbers may overflow: then any list will do.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = vectors[start : start + together] @ centroids.T
+            if halves is not None:
+                scores -= halves
+        scores.argmax(axis=1, out=nearest[start : start + together])
+
+    workers = faiss.omp_get_max_threads()
+    with one_thread_a_product(), ThreadPoolExecutor(workers, thread_name_prefix="assign") as pool:
+        list(pool.map(find, range(0, len(vectors), together)))
     return nearest
 
 

@@ -135,6 +135,26 @@ def test_lists_are_found_some_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     assert training.assign(vectors, centroids, Metric.COSINE).tolist() == whole.tolist()
 
 
+def test_lists_do_not_depend_on_how_many_threads_find_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, centroids = unit_rows(5_000, 16, 1), unit_rows(64, 16, 2)
+    monkeypatch.setattr(training, "_ROWS_TOGETHER", 256)
+
+    found = []
+    for count in (1, 2, 5):
+        with training.threads(count):
+            found.append(training.assign(vectors, centroids, Metric.L2).tobytes())
+
+    assert len(set(found)) == 1
+
+
+def test_vectors_of_vast_numbers_have_a_list() -> None:
+    vectors, centroids = np.full((3, 7), 1e30, np.float32), unit_rows(20, 7, 2) * np.float32(1e30)
+
+    lists = training.assign(vectors, centroids, Metric.L2)
+
+    assert ((lists >= 0) & (lists < 20)).all()
+
+
 @pytest.mark.parametrize("count", [0, 20])
 def test_no_vectors_have_no_lists(count: int) -> None:
     centroids = unit_rows(20, 7, 2)[:count]
