@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,36 +77,47 @@ class ShardRows:
 
 
 def gather(context: BuildContext, shard_id: int, parts: int, spaces: dict[str, int]) -> ShardRows:
-    """Reads one shard's slice of every part.
+    """Reads one shard's slice of every part, but for the vectors, which `gathered_vectors` reads.
 
     Args:
         shard_id: which shard.
         parts: how many parts there are.
         spaces: {name: dimension}.
     """
-    folder = context.scratch
-    names = [*(f"vectors/{space}" for space in spaces), "id", "payload"]
-    files = {name: folder / f"{name.replace('/', '-')}.bin" for name in names}
-    handles: dict[str, BinaryIO] = {name: path.open("wb", buffering=0) for name, path in files.items()}
-    try:
+    files = {name: context.scratch / f"{name}.bin" for name in ("id", "payload")}
+    with ExitStack() as opened:
+        handles = {name: opened.enter_context(path.open("wb", buffering=0)) for name, path in files.items()}
         slices = [_part_slice(context, number, shard_id, list(spaces), handles) for number in range(parts)]
-    finally:
-        for handle in handles.values():
-            handle.close()
     labels = [
         np.stack([np.full(s.stop - s.start, i), np.arange(s.start, s.stop)], axis=1) for i, s in enumerate(slices)
     ]
     strings = {
-        name: Strings.of(_map(files[name]), offsets_of(np.concatenate([s.lengths[name] for s in slices])))
-        for name in ("id", "payload")
+        name: Strings.of(_map(path), offsets_of(np.concatenate([s.lengths[name] for s in slices])))
+        for name, path in files.items()
     }
     return ShardRows(
         labels=np.concatenate(labels).astype(np.int64),
         lists={space: np.concatenate([s.lists[space] for s in slices]) for space in spaces},
-        vectors={space: FileRows(files[f"vectors/{space}"], d) for space, d in spaces.items()},
+        vectors={space: FileRows(context.scratch / f"vectors-{space}.bin", d) for space, d in spaces.items()},
         ids=strings["id"],
         payloads=strings["payload"],
     )
+
+
+@contextmanager
+def gathered_vectors(context: BuildContext, shard_id: int, parts: int, rows: ShardRows) -> Iterator[None]:
+    """Reads the vectors of a shard; they are there within the block, and take no disk after it."""
+    for space, vectors in rows.vectors.items():
+        with vectors.path.open("wb", buffering=0) as file:
+            for number in range(parts):
+                part = ArtefactFile(context, part_name(number))
+                start, stop = part.whole("shard_starts")[shard_id : shard_id + 2].tolist()
+                part.copy(f"vectors/{space}", start, stop, file)
+    try:
+        yield
+    finally:
+        for vectors in rows.vectors.values():
+            vectors.path.unlink()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +129,11 @@ class _Slice:
 
 
 def _part_slice(
-    context: BuildContext, number: int, shard_id: int, spaces: Sequence[str], handles: dict[str, BinaryIO]
+    context: BuildContext, number: int, shard_id: int, spaces: Sequence[str], handles: dict[str, FileIO]
 ) -> _Slice:
     part = ArtefactFile(context, part_name(number))
     starts = part.whole("shard_starts")
     start, stop = int(starts[shard_id]), int(starts[shard_id + 1])
-    for space in spaces:
-        part.copy(f"vectors/{space}", start, stop, handles[f"vectors/{space}"])
     lengths = {}
     for name in ("id", "payload"):
         offsets = np.frombuffer(part.raw(f"{name}_offsets", start, stop + 1), "<u8").astype(np.int64)
@@ -155,7 +166,7 @@ class ArtefactFile:
         row = _row_bytes(block)
         return self._read(block, start * row, stop * row)
 
-    def copy(self, name: str, start: int, stop: int, into: BinaryIO) -> None:
+    def copy(self, name: str, start: int, stop: int, into: FileIO) -> None:
         """Writes the bytes of rows start to stop to an unbuffered file, some in memory at a time."""
         block = self.directory.block(name)
         row = _row_bytes(block)

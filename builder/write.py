@@ -9,7 +9,7 @@ import numpy as np
 from builder.beside import beside
 from builder.columns import ColumnFacts, collect, write_columns
 from builder.context import BuildContext
-from builder.gather import ShardRows, gather
+from builder.gather import ShardRows, gather, gathered_vectors
 from builder.strings import ascending
 from builder.survey import Survey
 from builder.terms import write_terms
@@ -73,13 +73,15 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
         terms = write_terms(context, writer, shard_id, rows, order)
-        tail_offset, facts = _write_parts(writer, context, trained, shard_id, rows, order, terms)
+        tail_offset, facts = _write_parts(writer, context, found, trained, shard_id, rows, order, terms)
     key = locations.shard(context.uid, found.version, shard_id)
+    size = path.stat().st_size
     context.store.upload_file(key, path)
+    path.unlink()
     meta = {
         "shard_id": shard_id,
         "key": key,
-        "bytes": path.stat().st_size,
+        "bytes": size,
         "footer_offset": tail_offset,
         "checksum": writer.checksum,
         "rows": rows.rows,
@@ -99,6 +101,7 @@ def _row_order(rows: ShardRows, primary: str) -> Int64Array:
 def _write_parts(  # noqa: PLR0917  # private: one caller
     container: ContainerWriter,
     context: BuildContext,
+    found: Survey,
     trained: dict[str, TrainedSpace],
     shard_id: int,
     rows: ShardRows,
@@ -110,7 +113,8 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
         ids = worker.submit(rows.ids.take, order)
         by_id = worker.submit(lambda: ascending(ids.result()))
         collected = worker.submit(collect, schema.attributes, _batches(rows, order), context.scratch)
-        described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
+        with gathered_vectors(context, shard_id, len(found.parts), rows):
+            described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
         attributes = AttributeWriter(container, rows.rows)
         facts = write_columns(attributes, collected.result())
     writer.add_array("id_rank", np.argsort(by_id.result()).astype(np.uint32))
