@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,7 +56,9 @@ class FolderStore:
 
     def put(self, key: str, body: bytes) -> ObjectInfo:
         """Writes an object, replacing what was there."""
-        return self._place(key, io.BytesIO(body))
+        with self._draft(key) as draft:
+            draft.write_bytes(body)
+        return self.head(key)
 
     def put_if_absent(self, key: str, body: bytes) -> ObjectInfo:
         """Writes an object only where none is; the same body again is no conflict."""
@@ -69,8 +71,9 @@ class FolderStore:
 
     def upload_file(self, key: str, path: Path) -> ObjectInfo:
         """Writes an object from a local file."""
-        with path.open("rb") as source:
-            return self._place(key, source)
+        with self._draft(key) as draft:
+            shutil.copyfile(path, draft)  # by the kernel, where it can
+        return self.head(key)
 
     def download_file(self, key: str, path: Path) -> None:
         """Reads an object into a local file."""
@@ -102,11 +105,11 @@ class FolderStore:
     def _path(self, key: str) -> Path:
         return self.root / key
 
-    def _place(self, key: str, source: BinaryIO) -> ObjectInfo:
+    @contextmanager
+    def _draft(self, key: str) -> Iterator[Path]:
+        """Gives the file that becomes the object at the end of the block."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.part")
-        with draft.open("wb") as sink:
-            shutil.copyfileobj(source, sink, 1 << 20)
+        yield draft
         draft.replace(path)
-        return self.head(key)

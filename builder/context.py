@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,17 @@ EncodeTexts = Callable[[str, list[str]], Float32Array]
 """Takes an encoder's name and texts; returns (n, dimension) float32. Raises what the encode function fails with."""
 
 
+class _Pieces:
+    """What was written, not copied until it is joined. Requires: what is written does not change before."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | memoryview] = []
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        self.pieces.append(data)
+        return len(data)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildContext:
     """One build.
@@ -34,6 +44,7 @@ class BuildContext:
     Attributes:
         part_rows: rows that a stage holds at a time; memory is proportional to it.
         scratch: a local folder that the build may fill with one shard and its parts.
+        threads: that the build may keep busy; with several, a stage does two things beside each other.
         seed: of everything random.
         encode_texts: makes queries of texts, as a search would; None where a build has no encoder to ask.
         clock: returns the time as RFC 3339, UTC.
@@ -50,6 +61,7 @@ class BuildContext:
     scratch: Path
     report: Report
     clock: Callable[[], str]
+    threads: int = 1
     seed: int = 0
     encode_texts: EncodeTexts | None = None
 
@@ -79,12 +91,12 @@ class BuildContext:
         Raises:
             Unavailable: when the other run has even finished: run this one again, and it finds the commit.
         """
-        sink = BytesIO()
+        sink = _Pieces()
         writer = ContainerWriter(sink, ARTEFACT_KIND)
         for block, array in arrays.items():
             writer.add_array(block, array)
         writer.finish(meta)
-        data = sink.getvalue()
+        data = b"".join(sink.pieces)
         try:
             self.store.put_if_absent(self.artefact_key(name), data)
         except Conflict:

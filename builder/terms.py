@@ -68,9 +68,8 @@ def write_terms(
 
 
 def _take_in(inverter: Inverter, ordinals: Mapping[str, int], rows: ShardRows, order: Int64Array) -> None:
-    ends = rows.payload_offsets
     for row, arrived in enumerate(order.tolist()):
-        values = orjson.loads(rows.payloads[ends[arrived] : ends[arrived + 1]].tobytes())["attributes"]
+        values = orjson.loads(rows.payloads[arrived])["attributes"]
         for name, ordinal in ordinals.items():
             if text := values.get(name):
                 inverter.add(row, ordinal, text)

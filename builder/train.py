@@ -209,22 +209,24 @@ def _sample(context: BuildContext, found: Survey, spec: SpaceSpec, wanted: int) 
     rows, bound = 0, 1.0
     for segment, live in read_segments(context, found, range(len(found.segments))):
         part = segment.spaces[spec.name]
-        vectors = part.vectors[live[part.rows]]
-        rows += len(vectors)
-        drawn = rng.random(len(vectors))
-        kept.append(vectors[drawn < bound])
+        of_part = np.flatnonzero(live[part.rows])
+        rows += len(of_part)
+        drawn = rng.random(len(of_part))
+        kept.append(part.vectors[of_part[drawn < bound]])
         numbers.append(drawn[drawn < bound])
         if sum(map(len, numbers)) > 2 * wanted:
-            kept, numbers = _smallest(kept, numbers, wanted)
-            bound = float(numbers[0].max())
-    return prepare(_smallest(kept, numbers, wanted)[0][0], spec.metric), rows
+            bound = _smallest(kept, numbers, wanted)
+    _smallest(kept, numbers, wanted)
+    return prepare(np.concatenate(kept), spec.metric), rows
 
 
-def _smallest(
-    kept: list[Float32Array], numbers: list[npt.NDArray[np.float64]], count: int
-) -> tuple[list[Float32Array], list[npt.NDArray[np.float64]]]:
-    vectors, drawn = np.concatenate(kept), np.concatenate(numbers)
+def _smallest(kept: list[Float32Array], numbers: list[npt.NDArray[np.float64]], count: int) -> float:
+    """Leaves the vectors of the smallest numbers in both lists; returns the least number that is too large."""
+    drawn = np.concatenate(numbers)
     if len(drawn) <= count:
-        return [vectors], [drawn]
-    chosen = np.sort(np.argpartition(drawn, count)[:count])
-    return [vectors[chosen]], [drawn[chosen]]
+        return 1.0
+    bound = float(np.partition(drawn, count)[count])
+    for place, own in enumerate(numbers):
+        if (own >= bound).any():
+            kept[place], numbers[place] = kept[place][own < bound], own[own < bound]
+    return bound

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from builder.columns import ColumnFacts, write_columns
+from builder.beside import beside
+from builder.columns import ColumnFacts, collect, write_columns
 from builder.context import BuildContext
-from builder.gather import ShardRows, gather
+from builder.gather import ShardRows, gather, gathered_vectors
+from builder.strings import ascending
 from builder.survey import Survey
 from builder.terms import write_terms
 from builder.train import TrainedSpace
@@ -20,7 +22,7 @@ from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.shard import SHARD_KIND, ShardWriter, chunk_bytes
 from shardlake.format.terms import TermWriter
-from shardlake.types import ByteArray, Int64Array
+from shardlake.types import Int64Array
 
 BATCH_ROWS = 16_384  # parsed for columns at a time
 BATCH_BYTES = 32 * 1024 * 1024  # likewise
@@ -71,13 +73,15 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     with path.open("wb") as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
         terms = write_terms(context, writer, shard_id, rows, order)
-        tail_offset, facts = _write_parts(writer, context, trained, shard_id, rows, order, terms)
+        tail_offset, facts = _write_parts(writer, context, found, trained, shard_id, rows, order, terms)
     key = locations.shard(context.uid, found.version, shard_id)
+    size = path.stat().st_size
     context.store.upload_file(key, path)
+    path.unlink()
     meta = {
         "shard_id": shard_id,
         "key": key,
-        "bytes": path.stat().st_size,
+        "bytes": size,
         "footer_offset": tail_offset,
         "checksum": writer.checksum,
         "rows": rows.rows,
@@ -97,6 +101,7 @@ def _row_order(rows: ShardRows, primary: str) -> Int64Array:
 def _write_parts(  # noqa: PLR0917  # private: one caller
     container: ContainerWriter,
     context: BuildContext,
+    found: Survey,
     trained: dict[str, TrainedSpace],
     shard_id: int,
     rows: ShardRows,
@@ -104,12 +109,16 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     terms: TermWriter | None,
 ) -> tuple[int, ColumnFacts]:
     writer, schema = ShardWriter(container), context.schema
-    described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
-    attributes = AttributeWriter(container, rows.rows)
-    facts = write_columns(attributes, schema.attributes, _batches(rows, order), context.scratch)
-    ids = _ids(rows, order)
-    writer.add_array("id_rank", _id_rank(ids))
-    writer.add_ids(ids)
+    with beside(context.threads) as worker:
+        ids = worker.submit(rows.ids.take, order)
+        by_id = worker.submit(lambda: ascending(ids.result()))
+        collected = worker.submit(collect, schema.attributes, _batches(rows, order), context.scratch)
+        with gathered_vectors(context, shard_id, len(found.parts), rows):
+            described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
+        attributes = AttributeWriter(container, rows.rows)
+        facts = write_columns(attributes, collected.result())
+    writer.add_array("id_rank", np.argsort(by_id.result()).astype(np.uint32))
+    writer.add_ids(ids.result(), by_id.result())
     _write_items(writer, rows, order)
     for name, space in trained.items():
         if space.spec.source is None:
@@ -126,45 +135,23 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
 
 def _batches(rows: ShardRows, order: Int64Array) -> Iterator[list[bytes]]:
     """Yields the payloads in the order of rows, so many at a time as BATCH_ROWS and BATCH_BYTES allow."""
-    ends = np.cumsum(np.diff(rows.payload_offsets)[order])
+    ends = np.cumsum(rows.payloads.lengths[order])
     start = 0
     while True:
         before = int(ends[start - 1]) if start else 0
         stop = min(start + BATCH_ROWS, max(start + 1, int(np.searchsorted(ends, before + BATCH_BYTES, "right"))))
-        yield _payloads(rows, order[start:stop])
+        yield rows.payloads.take(order[start:stop])
         if stop >= len(order):
             return
         start = stop
 
 
-def _payloads(rows: ShardRows, order: Int64Array) -> list[bytes]:
-    return _strings(rows.payloads, rows.payload_offsets, order)
-
-
-def _ids(rows: ShardRows, order: Int64Array) -> list[bytes]:
-    return _strings(rows.ids, rows.id_offsets, order)
-
-
-def _strings(data: ByteArray, offsets: Int64Array, order: Int64Array) -> list[bytes]:
-    # A slice of a mapped array costs ten times that of the bytes below it.
-    view = memoryview(np.asarray(data))  # type: ignore[arg-type]  # an array is a buffer
-    starts, stops = offsets[order].tolist(), offsets[order + 1].tolist()
-    return [bytes(view[start:stop]) for start, stop in zip(starts, stops, strict=True)]
-
-
-def _id_rank(ids: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    # UTF-8 bytes sort as their code points do.
-    rank = np.empty(len(ids), np.uint32)
-    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
-    return rank
-
-
 def _write_items(writer: ShardWriter, rows: ShardRows, order: Int64Array) -> None:
-    sizes = np.diff(rows.payload_offsets)[order] + np.diff(rows.id_offsets)[order]
-    start, size, most = 0, 0, chunk_bytes(int(sizes.sum()))
-    for row, bytes_of_row in enumerate(sizes.tolist()):
-        size += bytes_of_row
-        if size >= most or row == len(sizes) - 1:
-            chunk = order[start : row + 1]
-            writer.add_items(start, _ids(rows, chunk), _payloads(rows, chunk))
-            start, size = row + 1, 0
+    ends = np.cumsum((rows.payloads.lengths + rows.ids.lengths)[order])
+    start, most = 0, chunk_bytes(int(ends[-1]) if len(ends) else 0)
+    while start < len(order):
+        before = int(ends[start - 1]) if start else 0
+        stop = min(len(order), int(np.searchsorted(ends, before + most)) + 1)
+        chunk = order[start:stop]
+        writer.add_items(start, rows.ids.take(chunk), rows.payloads.take(chunk))
+        start = stop

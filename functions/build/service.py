@@ -34,7 +34,7 @@ class Builds:
 
     Attributes:
         part_rows: rows that a stage holds at a time, at most; fewer where their vectors fill PART_BYTES.
-        threads: of faiss.
+        threads: of faiss, and how many the build keeps busy itself.
         clock: returns the time as RFC 3339, UTC.
         encode_texts: makes queries of texts, for the curve of searches by text.
     """
@@ -70,6 +70,7 @@ class Builds:
             scratch=scratch,
             report=keeper.report,
             clock=self.clock,
+            threads=self.threads,
             encode_texts=self.encode_texts,
         )
         return self._finish(context, keeper)

@@ -19,7 +19,7 @@ def padded_dimension(dimension: int) -> int:
     return -(-dimension // DIMENSION_MULTIPLE) * DIMENSION_MULTIPLE
 
 
-CACHED_ROWS = 256  # refine rows that are scored at a time
+CACHED_ROWS = 256  # refine rows that are made or scored at a time
 
 
 def prepare(vectors: Float32Array, metric: Metric) -> Float32Array:
@@ -53,12 +53,16 @@ def quantize_rows(vectors: Float32Array) -> tuple[npt.NDArray[np.int8], Float32A
 
     The scale is a row's largest magnitude / 127, so the error of a component is at most half a scale.
     """
-    largest = np.abs(vectors).max(axis=1, initial=0.0)
-    scales = (largest / np.float32(127)).astype(np.float32)
-    # Divided, not multiplied by an inverse: that of a tiny scale would overflow. Among the smallest numbers there are
-    # the rounding of the scale itself can lead past 127.
-    steps = np.divide(vectors, scales[:, None], out=np.zeros_like(vectors), where=scales[:, None] > 0)
-    return np.clip(np.rint(steps), -127, 127).astype(np.int8), scales
+    codes, scales = np.empty(vectors.shape, np.int8), np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), CACHED_ROWS):
+        part = slice(start, start + CACHED_ROWS)
+        scales[part] = np.abs(vectors[part]).max(axis=1, initial=0.0) / np.float32(127)
+        # Divided, not multiplied by an inverse: that of a tiny scale would overflow. A row without a scale rounds to
+        # zeros; among the smallest numbers there are the rounding of the scale itself can lead past 127.
+        steps = vectors[part] / np.where(scales[part] > 0, scales[part], np.float32(1))[:, None]
+        np.rint(steps, out=steps)
+        codes[part] = np.clip(steps, -127, 127, out=steps)
+    return codes, scales
 
 
 def score_quantized(

@@ -67,14 +67,14 @@ def write_pages(
     """
     table = np.ascontiguousarray(values, "<u8")
     index = PagedMapIndex(width=table.shape[1], entries=len(keys))
-    start, size = 0, 0
-    for number, key in enumerate(keys):
-        size += len(key) + 4 + 8 * table.shape[1]
-        if size >= page_bytes or number == len(keys) - 1:
-            extent = writer.append(_encode_page(keys[start : number + 1], table[start : number + 1]))
-            index.first_keys.append(keys[start])
-            index.pages.append((*extent, start))
-            start, size = number + 1, 0
+    ends = np.cumsum(np.fromiter(map(len, keys), np.int64, len(keys)) + 4 + 8 * table.shape[1])
+    start, before = 0, 0
+    while start < len(keys):
+        stop = min(len(keys), int(np.searchsorted(ends, before + page_bytes)) + 1)
+        extent = writer.append(_encode_page(keys[start:stop], table[start:stop]))
+        index.first_keys.append(keys[start])
+        index.pages.append((*extent, start))
+        start, before = stop, int(ends[stop - 1])
     return index
 
 

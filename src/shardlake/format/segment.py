@@ -47,7 +47,8 @@ class SegmentVectors:
 class Segment:
     """A decoded segment; its arrays are views into the bytes read."""
 
-    ids: list[str]
+    id_text: memoryview
+    id_offsets: npt.NDArray[np.uint64]
     payload: memoryview
     payload_offsets: npt.NDArray[np.uint64]
     spaces: dict[str, SegmentVectors]
@@ -55,7 +56,12 @@ class Segment:
     @property
     def rows(self) -> int:
         """How many items it holds."""
-        return len(self.ids)
+        return len(self.id_offsets) - 1
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each item."""
+        return [str(self.id_text[a:b], "utf-8") for a, b in pairwise(self.id_offsets.tolist())]
 
     def payloads(self, rows: Int64Array) -> list[bytes]:
         """Returns the payloads of some of its rows."""
@@ -102,11 +108,20 @@ def decode_segment(data: bytes) -> Segment:
     if len(payload_offsets) != rows + 1:
         raise FormatError("a segment's ids and payloads differ in number")
     spaces = {name: _vectors(file, name, rows) for name in _space_names(file)}
+    _check_utf8(ids, id_offsets)
+    return Segment(id_text=ids, id_offsets=id_offsets, payload=payload, payload_offsets=payload_offsets, spaces=spaces)
+
+
+def _check_utf8(text: memoryview, offsets: npt.NDArray[np.uint64]) -> None:
+    """Raises FormatError unless every string is UTF-8: all of them together, and none begins within a character."""
+    begins = offsets[offsets < len(text)]
+    within = (np.frombuffer(text, np.uint8)[begins] & 0xC0) == 0x80 if len(begins) else np.zeros(0, bool)
     try:
-        texts = [str(ids[a:b], "utf-8") for a, b in pairwise(id_offsets.tolist())]
+        str(text, "utf-8")
     except UnicodeDecodeError as exc:
         raise FormatError("an id of a segment is not UTF-8") from exc
-    return Segment(ids=texts, payload=payload, payload_offsets=payload_offsets, spaces=spaces)
+    if within.any():
+        raise FormatError("an id of a segment is not UTF-8")
 
 
 def check_strings(name: str, offsets: npt.NDArray[np.uint64], data: npt.NDArray[np.uint8]) -> None:

@@ -24,7 +24,7 @@ from shardlake.errors import FormatError
 from shardlake.format.container import SEAL_BYTES, ContainerWriter, Extent, seal_of, verify, verify_extent
 from shardlake.format.paged_map import PagedMapIndex, write_pages
 from shardlake.format.row_groups import RowGroups
-from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Metric
+from shardlake.types import AttributeSpec, ByteArray, Float32Array, IndexType, Int64Array, Metric
 
 SHARD_KIND = b"SHRD"
 _THREE_OFFSETS = struct.Struct("<3I")
@@ -195,15 +195,10 @@ class ShardWriter:
         """Writes a named array: `id_rank`, `row_lists/…`, `centroids/…`, and in the tail `codewords/…`."""
         self._writer.add_array(name, array)
 
-    def add_ids(self, ids: Sequence[bytes]) -> None:
-        """Writes the map from id to row; the id of row r is `ids[r]`."""
-        rows = sorted(range(len(ids)), key=ids.__getitem__)
-        self._ids = write_pages(
-            self._writer,
-            [ids[row] for row in rows],
-            np.asarray(rows, np.uint64).reshape(-1, 1),
-            page_bytes=ID_PAGE_BYTES,
-        )
+    def add_ids(self, ids: Sequence[bytes], by_id: Int64Array) -> None:
+        """Writes the map from id to row; the id of row r is `ids[r]`, and `by_id` has the rows in the order of ids."""
+        ordered = [ids[row] for row in by_id.tolist()]
+        self._ids = write_pages(self._writer, ordered, by_id.reshape(-1, 1), page_bytes=ID_PAGE_BYTES)
 
     def begin_tail(self, spaces: Sequence[str]) -> int:
         """Writes the tables; what follows is the tail. Returns where the tail begins."""

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
-from builder.columns import ColumnFacts, write_columns
+from builder.columns import ColumnFacts, collect, write_columns
 from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import ContainerWriter
 from tests.property.random_filters import SCHEMA, item
@@ -24,7 +24,7 @@ def _written(batch: int, scratch: Path) -> tuple[bytes, ColumnFacts]:
     container = ContainerWriter(sink, b"TEST")
     writer = AttributeWriter(container, len(ITEMS))
     batches = (payloads[at : at + batch] for at in range(0, len(payloads), batch))
-    facts = write_columns(writer, SCHEMA.attributes, batches, scratch)
+    facts = write_columns(writer, collect(SCHEMA.attributes, batches, scratch))
     writer.add_tail()
     container.finish({})
     return sink.getvalue(), facts
@@ -54,7 +54,7 @@ def test_the_shard_map_is_told_of_every_attribute(tmp_path: Path) -> None:
 def test_no_items_are_no_error(tmp_path: Path) -> None:
     container = ContainerWriter(io.BytesIO(), b"TEST")
     nothing: list[list[Any]] = [[]]
-    facts = write_columns(AttributeWriter(container, 0), SCHEMA.attributes, nothing, tmp_path)
+    facts = write_columns(AttributeWriter(container, 0), collect(SCHEMA.attributes, nothing, tmp_path))
 
     assert facts.zone_maps == {}
     assert all(summary["present"] == summary["missing"] == 0 for summary in facts.summaries.values())
