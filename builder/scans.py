@@ -23,13 +23,15 @@ from shardlake.core.calibration import CONFIDENCE
 from shardlake.engine.binary_space import NearestBuckets
 from shardlake.engine.nearest import Nearest
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import NO_LIST
+from shardlake.engine.spaces import NO_LIST, Probe
 from shardlake.query.rows import RowSet
 from shardlake.types import BoolArray, Float32Array, Int64Array
 
 MAX_CANDIDATES = 1_024  # of one plan; deeper refinement than this is exact search's business
+SCANNED_TOGETHER = 64  # queries: those of a filter in one call, which shares them among threads
 SCAN_SERVES = 4  # plans of more than a quarter of a scan's lists are told from it
 _LOST = np.iinfo(np.int32).max  # the place, in the truth, of a row that is not in it
+_NO_ROWS = np.empty(0, np.int64)
 _NO_LABEL = -2  # none that a row has, nor what stands behind the last of a query's nearest
 _NEVER = np.iinfo(np.int16).max  # more than MAX_CANDIDATES
 Places = npt.NDArray[np.int32]
@@ -106,9 +108,8 @@ class Scans:
             shape = (len(self.asked), self._candidates)
             scores = np.full(shape, -np.inf, np.float32)
             ranks, labels = np.full(shape, _LOST, np.int32), np.full(shape, _NO_LABEL, np.int64)
-            for at, query in enumerate(self.asked.tolist()):
-                rows = self._found(query, shard, passing, depth)
-                found = slice(len(rows))
+            for at, rows in enumerate(self._found(shard, passing, depth)):
+                query, found = int(self.asked[at]), slice(len(rows))
                 ranks[at, found] = self._ranks(query, shard, rows)
                 scores[at, found] = shard.nearest.space.score_rows(self._held_out.vectors[query], rows)
                 labels[at, found] = shard.labels[rows]
@@ -140,14 +141,32 @@ class Scans:
             yield deepest, served
             depths -= served
 
-    def _found(self, query: int, shard: ShardRows, passing: RowSet | None, depth: int) -> Int64Array:
-        """Returns the rows that a scan of `depth` lists hands on, nearest first by code."""
-        space, vector = shard.nearest.space, self._held_out.vectors[query]
-        here = slice(shard.first_list, shard.first_list + space.lists.space.lists)
+    def _found(self, shard: ShardRows, passing: RowSet | None, depth: int) -> Iterator[Int64Array]:
+        """Yields the rows that a scan of that depth hands on, nearest first by code, query by query."""
+        space = shard.nearest.space
+        if not space.lists.space.code_bytes:
+            for query in self.asked.tolist():
+                probe = self._probe(query, shard, depth)
+                vector = self._held_out.vectors[query]
+                is_any = len(probe.lists) > 0
+                yield space.scan(vector, probe, self._candidates, passing, shard.reader) if is_any else _NO_ROWS
+            return
+        for start in range(0, len(self.asked), SCANNED_TOGETHER):
+            queries = self.asked[start : start + SCANNED_TOGETHER]
+            probes = [self._probe(query, shard, depth) for query in queries.tolist()]
+            shape = len(probes), max(1, *(len(probe.lists) for probe in probes))
+            lists, scores = np.full(shape, NO_LIST, np.int64), np.zeros(shape, np.float32)
+            for at, probe in enumerate(probes):
+                lists[at, : len(probe.lists)], scores[at, : len(probe.lists)] = probe
+            for rows in space.scan_many(self._held_out.vectors[queries], lists, scores, self._candidates, passing):
+                yield rows[rows >= 0]
+
+    def _probe(self, query: int, shard: ShardRows, depth: int) -> Probe:
+        """Returns the lists of the shard that a search of that depth probes."""
+        lists = shard.nearest.space.lists
+        here = slice(shard.first_list, shard.first_list + lists.space.lists)
         local = np.flatnonzero((self.truth.list_ranks[query, here] < depth) & self.truth.has_rows[here])
-        if not len(local):
-            return np.empty(0, np.int64)
-        return space.scan(vector, space.lists.probe(vector, local), self._candidates, passing, shard.reader)
+        return lists.probe(self._held_out.vectors[query], local)
 
     def _ranks(self, query: int, shard: ShardRows, rows: Int64Array) -> Places:
         """Returns the depth, counted from 0, at which a search meets each row."""
@@ -191,10 +210,11 @@ class BucketScans(Scans):
         for depth in sorted({plan.depth for plan in self.plans}):
             yield depth, {depth}
 
-    def _found(self, query: int, shard: ShardRows, passing: RowSet | None, depth: int) -> Int64Array:
+    def _found(self, shard: ShardRows, passing: RowSet | None, depth: int) -> Iterator[Int64Array]:
         assert isinstance(shard.nearest, NearestBuckets)
-        vector, most = self._held_out.vectors[query], self._candidates
-        return shard.nearest.buckets.candidates(vector, depth, (0, most), passing, shard.reader, LeafStats())
+        for query in self.asked.tolist():
+            vector, bounds = self._held_out.vectors[query], (0, self._candidates)
+            yield shard.nearest.buckets.candidates(vector, depth, bounds, passing, shard.reader, LeafStats())
 
     def _ranks(self, query: int, shard: ShardRows, rows: Int64Array) -> Places:
         return np.zeros(len(rows), np.int32)

@@ -84,11 +84,19 @@ class CodedSpace:
         found: Int64Array = rows if rows[-1] >= 0 else rows[rows >= 0]
         return found
 
-    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+    def scan_many(
+        self,
+        queries: Float32Array,
+        lists: Int64Array,
+        coarse: Float32Array,
+        candidates: int,
+        passing: RowSet | None = None,
+    ) -> Int64Array:
         """Scans loaded lists for many queries at once: `OpenSpace.scan_many`."""
         signed = -coarse if self.lists.space.metric is Metric.L2 else coarse
         turned = self._of_codes(queries)
-        return self._index.scan(turned, np.ascontiguousarray(lists), np.ascontiguousarray(signed), candidates)
+        chosen = None if passing is None else selector(passing.bitmap)
+        return self._index.scan(turned, np.ascontiguousarray(lists), np.ascontiguousarray(signed), candidates, chosen)
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) scores of loaded rows by their refine rows, or (n, m) for n queries and the rows of each."""

@@ -53,7 +53,14 @@ class FlatSpace:
             self.load(probe.lists.tolist(), reader)
         return self._index.scan(query, probe.lists, candidates, None if passing is None else passing.mask)
 
-    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+    def scan_many(
+        self,
+        queries: Float32Array,
+        lists: Int64Array,
+        coarse: Float32Array,
+        candidates: int,
+        passing: RowSet | None = None,
+    ) -> Int64Array:
         """Never called: without codes nothing is won by scanning for many queries at once."""
         raise AssertionError("a space without codes is scanned for one query at a time")
 

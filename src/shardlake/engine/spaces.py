@@ -229,12 +229,19 @@ class OpenSpace(Protocol):
         They need not be scorable afterwards: under a filter codes may have been read alone.
         """
 
-    def scan_many(self, queries: Float32Array, lists: Int64Array, coarse: Float32Array, candidates: int) -> Int64Array:
+    def scan_many(
+        self,
+        queries: Float32Array,
+        lists: Int64Array,
+        coarse: Float32Array,
+        candidates: int,
+        passing: RowSet | None = None,
+    ) -> Int64Array:
         """Scans loaded lists for many queries at once; only where the space has codes.
 
         Args:
             queries: (n, d). lists: (n, p), -1 for none. coarse: (n, p) scores of their centroids.
-            candidates: rows to return for each.
+            candidates: rows to return for each. passing: rows that may be returned, the same for all.
 
         Returns:
             (n, candidates) row numbers, -1 where there are fewer.
