@@ -97,6 +97,8 @@ def main() -> None:
         recall_low=0.96,
         worst="anti",
         queries=Queries.TEXT,
+        missed=0.01,
+        softness=0.05,
     )
     space = ManifestSpace(
         name="v",
