@@ -79,17 +79,25 @@ def score_quantized(
         (n,) or (b, n) float32, higher is nearer: inner product, or minus the Euclidean distance. What a row scores
         depends on nothing that stands beside it.
     """
-    products, norms = np.empty(scales.shape, np.float32), np.empty(scales.shape, np.float32)
-    # Some rows at a time, so that what becomes of them in float32 stays in the processor's cache. Row by row (vecdot),
-    # since the sums of a matrix product depend on how many rows stand beside a row, and a row's score must not.
-    for start in range(0, codes.shape[-2], CACHED_ROWS):
-        part = slice(start, start + CACHED_ROWS)
-        rows = codes[..., part, :].astype(np.float32)
-        np.vecdot(rows, query[..., None, :], out=products[..., part])
-        if metric is Metric.L2:
-            np.vecdot(rows, rows, out=norms[..., part])
+    if codes.shape[-2] <= CACHED_ROWS:
+        return _score_cached(query, codes, scales, metric)
+    # Some rows at a time, so that what becomes of them in float32 stays in the processor's cache.
+    starts = range(0, codes.shape[-2], CACHED_ROWS)
+    parts = [slice(start, start + CACHED_ROWS) for start in starts]
+    return np.concatenate([_score_cached(query, codes[..., p, :], scales[..., p], metric) for p in parts], axis=-1)
+
+
+def _score_cached(
+    query: Float32Array, codes: npt.NDArray[np.int8], scales: Float32Array, metric: Metric
+) -> Float32Array:
+    # Row by row (vecdot), since the sums of a matrix product depend on how many rows stand beside a row, and a row's
+    # score must not.
+    rows = codes.astype(np.float32)
+    products: Float32Array = np.vecdot(rows, query[..., None, :])
     products *= scales
-    return products if metric is not Metric.L2 else _minus_distance(query, products, norms * scales * scales)
+    if metric is not Metric.L2:
+        return products
+    return _minus_distance(query, products, np.vecdot(rows, rows) * scales * scales)
 
 
 def score_exact(query: Float32Array, vectors: Float32Array, metric: Metric) -> Float32Array:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from functions.shard_search.cache import ShardCache
 from functions.shard_search.service import ShardSearch
 from shardlake.contracts.shard import LeafRequest, LeafStats
 from shardlake.deadline import Deadline
+from shardlake.engine import items
 from shardlake.testing import ManualClock
 from tests.lake import Lake, ref, unit_rows
 from tests.leaf_searches import change, leaf_search
@@ -33,3 +36,18 @@ def test_the_items_of_the_only_shard_are_dropped_when_it_outgrows_the_bound(leaf
     assert all(answer.error is None and len(answer.hits) == 10 for answer in again.answers)
     opened.search(SCAN)
     assert opened.resident_bytes > held  # which is what the bound is for
+
+
+def test_of_items_of_which_most_are_known_only_the_others_are_read(
+    big_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "CHUNKS_BYTES", 1)  # no chunk is kept but the last
+    opened, stats = big_lake.opened(), LeafStats()
+    held = items.ShardItems(opened.header)
+    first = held.entries([0, 5000, 9999], opened.reader(LeafStats()))
+
+    again = held.entries([9999, 2500, 0, 5000, 2500], opened.reader(stats))
+
+    assert stats.object_reads == 1
+    assert [again[2], again[3], again[0]] == first
+    assert again[1] == again[4] not in first
