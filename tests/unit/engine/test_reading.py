@@ -82,7 +82,7 @@ def test_for_no_rows_nothing_is_read() -> None:
     assert row_reads.parts(nowhere, lambda number: Extent(offset=0, bytes=1), None, reader) == []
 
 
-def test_what_is_wanted_soon_comes_in_the_round_of_what_is_read_next_and_is_read_once() -> None:
+def test_what_is_wanted_soon_comes_in_the_round_of_what_is_read_and_is_no_reason_for_one() -> None:
     data, rounds = bytes(range(200)), []
 
     def read(wanted: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
@@ -91,14 +91,12 @@ def test_what_is_wanted_soon_comes_in_the_round_of_what_is_read_next_and_is_read
 
     first, second = Extent(offset=0, bytes=10), Extent(offset=100, bytes=20)
     reader = Reader(read, None, LeafStats())
-    reader.beside([second])
-    assert rounds == [], "nothing is read for it alone"
-    assert reader.extents([first]) == [data[:10]]
-    assert reader.extents([second]) == [data[100:120]]
+    assert reader.extents([], [second]) == []
+    assert rounds == []
+    assert reader.extents([first], [second]) == [data[:10]]
+    assert reader.is_at_hand(second)
+    assert reader.extents([second], [first]) == [data[100:120]]
     assert len(rounds) == 1
-    reader.beside([first])
-    assert reader.extents([first]) == [data[:10]], "asked for itself it is read once"
-    assert len(rounds) == 2
 
 
 def test_rows_know_which_of_their_list_they_are() -> None:
