@@ -158,22 +158,22 @@ class _Question:
             self._recipes[id(one)] = self._postings[one[1]].recipe(one[0], one[2:], self._fetched)
         # Where a value is in no row, what stands beside it under `and` is not read.
         needed = [self._recipes[id(one)] for one in conditions(self._node, self._count, self._rows)]
-        reader.beside(beside(at_most(self._node, self._count, self._rows)))
-        self._fetch(_extents(needed), reader)
+        most = at_most(self._node, self._count, self._rows)
+        self._fetch(_extents(needed), reader, beside(most))
         return rows_passing(self._node, self._bitmap, self._count, self._rows)
 
     def _count(self, one: Node) -> int:
         recipe = self._recipes.get(id(one))
         return recipe.count if recipe else 0
 
-    def _fetch(self, extents: Sequence[Extent], reader: Reader) -> None:
+    def _fetch(self, extents: Sequence[Extent], reader: Reader, beside: Iterable[Extent] = ()) -> None:
         wanted = {extent.offset: extent for extent in extents}
         for offset in wanted:
             held = self._cache.get(offset)
             if held is not None:
                 self._data[offset] = held
         missing = [extent for offset, extent in wanted.items() if offset not in self._data]
-        for extent, data in zip(missing, reader.extents(missing), strict=True):
+        for extent, data in zip(missing, reader.extents(missing, beside), strict=True):
             self._data[extent.offset] = data
 
     def _fetched(self, extents: Sequence[Extent]) -> list[bytes]:

@@ -68,10 +68,13 @@ class Reader:
         self._stats = stats
         self._blocks: Blocks = blocks or NoBlocks()
         self._ahead: Ahead = {} if ahead is None else ahead
-        self._beside: list[Extent] = []
 
-    def extents(self, extents: Sequence[Extent]) -> list[bytes]:
+    def extents(self, extents: Sequence[Extent], beside: Iterable[Extent] = ()) -> list[bytes]:
         """Returns the bytes of each extent, in the order asked.
+
+        Args:
+            extents: that are wanted.
+            beside: what will be asked for soon: read in the same round, if there is one, and handed out when it is.
 
         Cost: one read a group of neighbours that are not at hand; one round.
         """
@@ -81,17 +84,12 @@ class Reader:
         missing = [extent for extent, data in zip(extents, at_hand, strict=True) if data is None]
         if not missing:
             return [data for data in at_hand if data is not None]
-        beside = [extent for extent in self._beside if extent not in missing and not self.is_at_hand(extent)]
-        self._beside = []
-        fetched = self._fetch([*missing, *beside])
-        for extent, data in zip(beside, fetched[len(missing) :], strict=True):
+        soon = [extent for extent in beside if not self.is_at_hand(extent)]
+        fetched = self._fetch([*missing, *soon])
+        for extent, data in zip(soon, fetched[len(missing) :], strict=True):
             self._ahead[extent.offset, extent.bytes] = data
         own = iter(fetched)
         return [next(own) if data is None else data for data in at_hand]
-
-    def beside(self, extents: Iterable[Extent]) -> None:
-        """Has extents that will be asked for soon read in the round of whatever is read next."""
-        self._beside.extend(extents)
 
     def is_at_hand(self, extent: Extent) -> bool:
         """Returns whether an extent seems to need no read."""

@@ -70,6 +70,8 @@ def read(wanted: list[Part], reader: Reader) -> Iterator[tuple[Part, bytes]]:
 
 def _by_list(places: Places) -> Iterator[tuple[int, Int64Array]]:
     numbers, members = places
+    if not len(numbers):
+        return
     order = np.argsort(numbers, kind="stable")
     numbers, members = numbers[order], members[order]
     first = np.flatnonzero(np.diff(numbers, prepend=-1))

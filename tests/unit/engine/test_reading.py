@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shardlake.contracts.shard import LeafStats
 from shardlake.deadline import Deadline
+from shardlake.engine import row_reads
 from shardlake.engine.nearest import PassingLists
 from shardlake.engine.reading import COALESCE_GAP_BYTES, MAX_COALESCED_BYTES, Reader, coalesce
 from shardlake.engine.spaces import NO_LIST, RowLists
@@ -72,6 +73,41 @@ def test_a_reader_without_time_says_so() -> None:
 
     with pytest.raises(DeadlineExceeded):
         reader.check("score")
+
+
+def test_for_no_rows_nothing_is_read() -> None:
+    nowhere = np.empty(0, np.int64), np.empty(0, np.int64)
+    reader = Reader(lambda ranges, deadline: [b""] * len(ranges), None, LeafStats())
+
+    assert row_reads.parts(nowhere, lambda number: Extent(offset=0, bytes=1), None, reader) == []
+
+
+def test_what_is_wanted_soon_comes_in_the_round_of_what_is_read_and_is_no_reason_for_one() -> None:
+    data, rounds = bytes(range(200)), []
+
+    def read(wanted: Sequence[tuple[int, int]], deadline: Deadline | None) -> list[bytes]:
+        rounds.append(len(wanted))
+        return [data[a:b] for a, b in wanted]
+
+    first, second = Extent(offset=0, bytes=10), Extent(offset=100, bytes=20)
+    reader = Reader(read, None, LeafStats())
+    assert reader.extents([], [second]) == []
+    assert rounds == []
+    assert reader.extents([first], [second]) == [data[:10]]
+    assert reader.is_at_hand(second)
+    assert reader.extents([second], [first]) == [data[100:120]]
+    assert len(rounds) == 1
+
+
+def test_rows_know_which_of_their_list_they_are() -> None:
+    of_row = np.array([1, 0, NO_LIST, 1, 0, 1], np.int32)
+    lists = RowLists(of_row, 2)
+    rows = np.flatnonzero(of_row >= 0)
+    numbers, members = lists.places(rows)
+
+    assert [lists.rows(n)[m] for n, m in zip(numbers, members, strict=True)] == rows.tolist()
+    primary = RowLists(np.array([0, 0, 1, 1, 1], np.int32), 2, is_primary=True)
+    assert [part.tolist() for part in primary.places(np.array([4, 1, 2]))] == [[1, 0, 1], [2, 1, 0]]
 
 
 def test_rows_and_lists_say_the_same() -> None:

@@ -11,6 +11,7 @@ from shardlake.errors import ErrorKind, FormatError
 from shardlake.format.container import (
     ALIGNMENT,
     FOOTER_BYTES,
+    FORMAT_VERSION,
     Container,
     ContainerWriter,
     directory_offset,
@@ -105,9 +106,9 @@ def test_a_file_of_another_kind_or_version_says_so() -> None:
     assert other.value.kind is ErrorKind.BAD_MAGIC
     version = len(data) - FOOTER_BYTES + 8
     with pytest.raises(FormatError) as newer:
-        Container(data[:version] + b"\x03\0\0\0" + data[version + 4 :], KIND)
+        Container(data[:version] + (FORMAT_VERSION + 1).to_bytes(4, "little") + data[version + 4 :], KIND)
     assert newer.value.kind is ErrorKind.UNSUPPORTED_VERSION
-    assert newer.value.context["version"] == 3
+    assert newer.value.context["version"] == FORMAT_VERSION + 1
 
 
 def test_a_tail_that_does_not_reach_the_directory_says_where_it_begins() -> None:
