@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, ParamSpec, TypeVar
+
+from shardlake.limits import MIB
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+TOGETHER_BYTES = MIB  # of a file, given to the worker at a time
+WAITING_BYTES = 32 * MIB  # of a file, given but not written yet
 
 
 class _Here(Executor):
@@ -40,3 +48,52 @@ def ahead(worker: Executor, calls: Iterable[Callable[[], _T]]) -> Iterator[_T]:
         pending = following
     if pending is not None:
         yield pending.result()
+
+
+@contextmanager
+def written_beside(worker: Executor, path: Path) -> Iterator[FileSink]:
+    """Gives a sink of a new file that the worker writes; at the end of the block all of it is there."""
+    with path.open("wb") as file:
+        sink = FileSink(worker, file)
+        try:
+            yield sink
+        finally:
+            sink.wait()
+
+
+class FileSink:
+    """Takes the bytes of a file in their order; holds at most WAITING_BYTES that wait, and what was taken last."""
+
+    def __init__(self, worker: Executor, file: BinaryIO) -> None:
+        self._worker = worker
+        self._file = file
+        self._taken: list[bytes] = []
+        self._taken_bytes = 0
+        self._waiting: deque[tuple[Future[None], int]] = deque()
+        self._waiting_bytes = 0
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Takes bytes. Raises what the writing of some before has failed with."""
+        self._taken.append(bytes(data))  # what is no bytes may change before it is written
+        self._taken_bytes += len(data)
+        if self._taken_bytes >= TOGETHER_BYTES:
+            self._give()
+        while self._waiting_bytes > WAITING_BYTES:
+            self._end_first()
+        return len(data)
+
+    def wait(self) -> None:
+        """Returns when everything is written."""
+        self._give()
+        while self._waiting:
+            self._end_first()
+
+    def _give(self) -> None:
+        self._waiting.append((self._worker.submit(self._file.writelines, self._taken), self._taken_bytes))
+        self._waiting_bytes += self._taken_bytes
+        self._taken, self._taken_bytes = [], 0
+
+    def _end_first(self) -> None:
+        written, size = self._waiting.popleft()
+        self._waiting_bytes -= size
+        written.result()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from builder.beside import beside
+from builder.beside import beside, written_beside
 from builder.columns import ColumnFacts, collect, write_columns
 from builder.context import BuildContext
 from builder.gather import ShardRows, gather, gathered_vectors
@@ -70,7 +70,7 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
     rows = gather(context, shard_id, len(found.parts), dimensions)
     order = _row_order(rows, next(iter(trained)))
     path = context.scratch / "shard.bin"
-    with path.open("wb") as sink:
+    with beside(context.threads) as worker, written_beside(worker, path) as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
         terms = write_terms(context, writer, shard_id, rows, order)
         tail_offset, facts = _write_parts(writer, context, found, trained, shard_id, rows, order, terms)

@@ -166,6 +166,7 @@ class Lake:
         part_rows: int = 100_000,
         store: ObjectStore | None = None,
         catalog: Catalog | None = None,
+        threads: int = 1,
     ) -> BuildRow:
         """Runs a build through the build function's service; asked for again, it goes on where it stopped."""
         if build_id not in self.catalog._of(UID).builds:
@@ -174,7 +175,7 @@ class Lake:
             store=store or self.store,
             catalog=catalog or self.catalog,
             part_rows=part_rows,
-            threads=1,
+            threads=threads,
             clock=lambda: EPOCH,
         )
         return builds.run(NAME, build_id, scratch=self.scratch)
