@@ -42,7 +42,7 @@ BAND_CANDIDATES = (8, 32, 100)  # refined for each hit under a filter
 SATURATED = 0.998  # of a mean: deeper lists find nothing more
 USELESS = 0.6  # a depth that finds less is not worth a line in the manifest
 MARGIN_STEPS = 1  # that a filter's depth goes beyond what was measured to do: users' filters are not those of the build
-WORTH_TELLING = 0.002  # of recall, more than what costs less finds
+WORTH_TELLING = 0.004  # of recall, more than what costs less finds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

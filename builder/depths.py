@@ -37,7 +37,8 @@ class Weighing:
 
     def __init__(self, coarse: Float32Array, list_starts: Int64Array | None) -> None:
         self._coarse = coarse
-        self.softness = SOFTNESS * (float(coarse.std(axis=1).mean()) or 1.0)
+        spread = float(coarse.std(axis=1).mean()) or 1.0
+        self.softness = float(f"{SOFTNESS * spread:.4g}")
         starts = [0, coarse.shape[1]] if list_starts is None else list_starts.tolist()
         self._shards = [slice(a, b) for a, b in pairwise(starts) if a < b]
 

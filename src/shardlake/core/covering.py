@@ -13,7 +13,7 @@ import numpy as np
 
 from shardlake.types import Float32Array, Int64Array
 
-MISSED_GRID = tuple(0.5 / 1.5**step for step in range(23))
+MISSED_GRID = tuple(float(f"{0.5 / 1.5**step:.2g}") for step in range(23))
 """Shares of the weight that calibration tries to leave, 0.5 to 0.00007: each step a few lists more than the last."""
 
 

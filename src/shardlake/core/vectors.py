@@ -19,7 +19,7 @@ def padded_dimension(dimension: int) -> int:
     return -(-dimension // DIMENSION_MULTIPLE) * DIMENSION_MULTIPLE
 
 
-CACHED_ROWS = 256  # refine rows that are made or scored at a time
+CACHED_ROWS = 256  # refine rows to make or score at a time: their float32 stays in the processor's cache
 
 
 def prepare(vectors: Float32Array, metric: Metric) -> Float32Array:
@@ -78,18 +78,9 @@ def score_quantized(
     Returns:
         (n,) or (b, n) float32, higher is nearer: inner product, or minus the Euclidean distance. What a row scores
         depends on nothing that stands beside it.
+
+    Cost: n·d of float32 in memory: fastest for `CACHED_ROWS` rows at a time.
     """
-    if codes.shape[-2] <= CACHED_ROWS:
-        return _score_cached(query, codes, scales, metric)
-    # Some rows at a time, so that what becomes of them in float32 stays in the processor's cache.
-    starts = range(0, codes.shape[-2], CACHED_ROWS)
-    parts = [slice(start, start + CACHED_ROWS) for start in starts]
-    return np.concatenate([_score_cached(query, codes[..., p, :], scales[..., p], metric) for p in parts], axis=-1)
-
-
-def _score_cached(
-    query: Float32Array, codes: npt.NDArray[np.int8], scales: Float32Array, metric: Metric
-) -> Float32Array:
     # Row by row (vecdot), since the sums of a matrix product depend on how many rows stand beside a row, and a row's
     # score must not.
     rows = codes.astype(np.float32)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from shardlake.core import ivf_rabitq, transforms
 from shardlake.core.ivf_pq import Codebook, IvfPq, selector
-from shardlake.core.vectors import pad, padded_dimension, score_quantized
+from shardlake.core.vectors import CACHED_ROWS, pad, padded_dimension, score_quantized
 from shardlake.engine import row_reads
 from shardlake.engine.reading import Reader, read_bytes
 from shardlake.engine.spaces import LoadedLists, Probe, RowLists
@@ -100,6 +100,12 @@ class CodedSpace:
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) scores of loaded rows by their refine rows, or (n, m) for n queries and the rows of each."""
+        if rows.shape[-1] <= CACHED_ROWS:
+            return self._score(query, rows)
+        starts = range(0, rows.shape[-1], CACHED_ROWS)
+        return np.concatenate([self._score(query, rows[..., s : s + CACHED_ROWS]) for s in starts], axis=-1)
+
+    def _score(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         return score_quantized(query, self._refine.take(rows, axis=0), self._scales.take(rows), self.lists.space.metric)
 
     def _load_codes(self, lists: Int64Array, candidates: int, reader: Reader) -> None:

@@ -89,6 +89,20 @@ def test_a_batch_answers_bit_for_bit_what_its_searches_are_answered_alone(name: 
 
 
 @pytest.mark.parametrize(("name", "metric"), CASES)
+def test_a_row_scores_the_same_alone_and_among_more_rows_than_are_scored_at_a_time(name: str, metric: Metric) -> None:
+    opened = lake_of(name, metric).opened()
+    space_of = opened.space("v")
+    space_of.load(range(space_of.lists.space.lists), opened.reader(LeafStats()))
+    query, rows = unit_rows(1, DIMENSION, 7)[0], np.random.default_rng(8).permutation(ROWS)
+
+    scores = space_of.score_rows(query, rows)
+
+    assert scores.shape == (ROWS,)
+    for place in range(0, ROWS, 97):
+        assert space_of.score_rows(query, rows[place : place + 1]).tolist() == [scores[place]]
+
+
+@pytest.mark.parametrize(("name", "metric"), CASES)
 def test_searches_of_a_batch_whose_lists_are_short_are_answered_like_the_others(name: str, metric: Metric) -> None:
     lake = lake_of(name, metric)
     for shape in ({"nprobe": 1, "candidates": 5}, {"nprobe": 1, "k": 100}, {"nprobe": 2, "depth": 60}, {"k": 2000}):
