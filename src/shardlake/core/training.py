@@ -77,9 +77,10 @@ def train_centroids(sample: Float32Array, lists: int, metric: Metric, seed: int)
     """
     if _gpus():
         return _train_on_gpus(sample, lists, metric, seed)
-    chosen = np.random.default_rng(seed).permutation(len(sample))[: 4 * ROWS_PER_CENTROID * lists]
-    points = np.ascontiguousarray(sample) if len(chosen) == len(sample) else sample[np.sort(chosen)]
-    centroids = sample[chosen[:lists]].copy()
+    points, most = np.ascontiguousarray(sample), 4 * ROWS_PER_CENTROID * lists
+    if len(points) > most:
+        points = points[_permutation(len(points), seed)[:most]]
+    centroids = points[_permutation(len(points), seed + 1)[:lists]]
     # Centroids are Euclidean means; unit vectors have one order under both metrics.
     near = metric if metric is Metric.COSINE else Metric.L2
     for _ in range(KMEANS_ITERATIONS):
@@ -87,6 +88,13 @@ def train_centroids(sample: Float32Array, lists: int, metric: Metric, seed: int)
         if metric is Metric.COSINE:
             centroids = prepare(centroids, metric)
     return centroids
+
+
+def _permutation(count: int, seed: int) -> npt.NDArray[np.int32]:
+    """Returns the numbers below `count` as faiss shuffles them: k-means begins where that of faiss does."""
+    shuffled = np.empty(count, np.int32)
+    faiss.rand_perm(faiss.swig_ptr(shuffled), count, seed)
+    return shuffled
 
 
 def _move(centroids: Float32Array, points: Float32Array, lists: Int64Array) -> None:
