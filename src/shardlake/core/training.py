@@ -17,8 +17,8 @@ from itertools import pairwise
 import faiss
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
-from shardlake.core.blas import one_thread_a_product
 from shardlake.core.ivf_pq import BITS, Codebook, faiss_metric
 from shardlake.core.vectors import SUBVECTOR, pad, padded_dimension, prepare
 from shardlake.types import Float32Array, Int64Array, Metric
@@ -198,7 +198,9 @@ def assign(vectors: Float32Array, centroids: Float32Array, metric: Metric) -> In
         scores.argmax(axis=1, out=nearest[start : start + together])
 
     workers = faiss.omp_get_max_threads()
-    with one_thread_a_product(), ThreadPoolExecutor(workers, thread_name_prefix="assign") as pool:
+    # Each of ours computes its own products: those of the BLAS wait for the next one by spinning, on cores that other
+    # stages of a build need.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers, thread_name_prefix="assign") as pool:
         list(pool.map(find, range(0, len(vectors), together)))
     return nearest
 
