@@ -38,11 +38,11 @@ from shardlake.types import IndexType
 
 SCANNED_QUERIES = 64  # that a filter's scans are asked: what codes lose varies less than what lists do
 BUCKET_QUERIES = 32  # the same of buckets, of which every depth is searched
-BAND_CANDIDATES = (8, 32, 100)  # refined for each hit under a filter
+BAND_CANDIDATES = (8, 16, 32, 100)  # refined for each hit under a filter
 SATURATED = 0.998  # of a mean: deeper lists find nothing more
 USELESS = 0.6  # a depth that finds less is not worth a line in the manifest
-MARGIN_STEPS = 1  # that a filter's depth goes beyond what was measured to do: users' filters are not those of the build
-WORTH_TELLING = 0.004  # of recall, more than what costs less finds
+MARGIN = 1.25  # times less weight is left than was measured to do: users' filters are not those of the build
+WORTH_TELLING = 0.04  # of what a cheaper depth loses, that a deeper one finds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,8 @@ class _Measure:
                     continue
                 low, mean, worst = min(_under(scans, plan) for scans in kinds)
                 at = depths.index(plan.depth)
-                if low >= known[: at + 1].max() + WORTH_TELLING and mean >= USELESS:
+                cheaper = known[: at + 1].max()
+                if low >= cheaper + WORTH_TELLING * (1 - cheaper) and mean >= USELESS:
                     known[at] = low
                     yield self._point(plan, kinds, (low, mean, worst))
 
@@ -191,9 +192,8 @@ class _Measure:
         low, mean, worst = found
         truths = [scans.truth for scans in kinds]
         is_counted = self._space.hash is not None  # buckets are; lists are weighed
-        deeper = plan.depth + MARGIN_STEPS
-        missed = 0.0 if is_counted else missed_at(deeper)
-        lists = np.mean([of.lists_at(deeper) for of in truths]) if missed else self._space.probes
+        missed = 0.0 if is_counted else float(f"{missed_at(plan.depth) / MARGIN:.3g}")
+        lists = np.mean([of.lists_at(plan.depth) for of in truths]) if missed else self._space.probes
         return BandPoint(
             k=plan.k,
             selectivity=truths[0].filter.selectivity,

@@ -26,10 +26,10 @@ from shardlake.types import Depth, Float32Array, Float64Array, IndexType, Int64A
 
 FEW_ROWS = 256  # passing rows that are scored before anything is weighed
 WIDENING = 4  # passing rows looked at for each candidate wanted, at least
-# Of scoring a row by its refine row, in codes scanned under a selector: 95 ns to 5.5 ns. A candidate costs a scan about
-# as much again as its refinement (200,000 × 256, one thread of an Intel Xeon, 2026-11-25).
-ROW_COST = 16
-CANDIDATE_COST = 2 * ROW_COST
+# In codes scanned under a selector (6.5 ns): of scoring a row by its refine row (92 ns, less 9 that one which passes
+# costs a scan), of a candidate (kept by the scan, then refined: 250 ns) and of a scan (15 µs); 1,350 queries under nine
+# filters, 200,000 × 256, one thread of an Intel Xeon, 2026-11-25.
+ROW_COST, CANDIDATE_COST, SCAN_COST = 13, 38, 2_300
 
 MembersOf = Callable[[Reader], RowLists]
 
@@ -241,7 +241,7 @@ class Nearest:
         probe = self._widened(source, k, by_list, reader)
         rows_there = int(by_list.counts[probe.lists].sum())
         codes_there = lists.rows_in(probe.lists)
-        if rows_there * ROW_COST > codes_there + source.candidates * CANDIDATE_COST:
+        if rows_there * ROW_COST > codes_there + source.candidates * CANDIDATE_COST + SCAN_COST:
             return self._scan(source, probe, passing, k, reader, stats)
         stats.lists_probed += len(probe.lists)
         return self._refined(source, by_list.rows(probe.lists), "rows-of-lists", reader, stats)
@@ -250,7 +250,9 @@ class Nearest:
         """Returns lists that hold passing rows: those that the curve wants, and more until k hits have rows enough."""
         lists = self.space.lists
         numbers = by_list.lists
-        scores = lists.scores(source.query, reader)[numbers]
+        scores = lists.scores(source.query, reader)
+        if len(numbers) < len(scores):
+            scores = scores[numbers]
         rows_wanted = WIDENING * max(k, source.depth, source.candidates if not source.widening else 0)
         depth = band_for(source.widening, by_list.total / self._rows)
         if depth is None:  # without a curve: as many passing rows as an unfiltered probe would look at
