@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +36,7 @@ from shardlake.core.calibration import (
     depth_grid,
     nprobe_grid,
 )
+from shardlake.format.container import Container
 from shardlake.types import IndexType
 
 SCANNED_QUERIES = 64  # that a filter's scans are asked: what codes lose varies less than what lists do
@@ -53,22 +56,66 @@ class Calibrated:
     bands: tuple[BandPoint, ...] = ()
 
 
-def calibrate(
-    context: BuildContext, found: Survey, trained: Mapping[str, TrainedSpace], shards: Sequence[ShardRow]
-) -> dict[str, Calibrated]:
-    """Returns what was measured of each space; each is one artefact."""
-    measured = {}
-    for name, space in trained.items():
-        context.report("calibrate", 0.8)
-        stored = context.load(f"curve-{name}")
-        if stored is None:
+class Begun(NamedTuple):
+    """What is known of a space before its shards are: a sample, and the truth of the items among it."""
+
+    sampled: Sampled
+    truths: Pass
+
+
+class Calibration:
+    """The calibration of a build: what needs no shards goes on beside the writing of them.
+
+    Args:
+        context: of the build. found: what it builds from. trained: its spaces, all parts of which stand.
+        worker: that does one thing beside the caller.
+    """
+
+    def __init__(
+        self, context: BuildContext, found: Survey, trained: Mapping[str, TrainedSpace], worker: Executor
+    ) -> None:
+        self._context, self._found, self._trained, self._worker = context, found, trained, worker
+        self._begun: dict[str, Future[Begun]] = {}
+        for name, space in trained.items():
             # A space from another has its rows, which may be none.
             is_exact = space.index is IndexType.FLAT or not trained[space.stored_as].rows
-            made = Calibrated() if is_exact else _measure(context, found, space, trained[space.stored_as], shards)
-            meta = {"curve": [asdict(p) for p in made.curve], "bands": [asdict(p) for p in made.bands]}
-            stored = context.save(f"curve-{name}", {}, meta)
-        measured[name] = _decode(stored.meta)
-    return measured
+            if not is_exact and not context.has(_name(name)):
+                self._begun[name] = worker.submit(_begin, context, found, trained[space.stored_as])
+
+    def measure(self, shards: Sequence[ShardRow]) -> dict[str, Calibrated]:
+        """Returns what was measured of each space, in the shards that were written; each is one artefact."""
+        measured = {}
+        for name in self._trained:
+            self._context.report("calibrate", 0.8)
+            stored = self._context.load(_name(name)) or self._saved(name, shards)
+            measured[name] = _decode(stored.meta)
+        return measured
+
+    def _saved(self, name: str, shards: Sequence[ShardRow]) -> Container:
+        made = self._measured(name, shards) if name in self._begun else Calibrated()
+        meta = {"curve": [asdict(p) for p in made.curve], "bands": [asdict(p) for p in made.bands]}
+        return self._context.save(_name(name), {}, meta)
+
+    def _measured(self, name: str, shards: Sequence[ShardRow]) -> Calibrated:
+        space = self._trained[name]
+        stored = self._trained[space.stored_as]
+        sampled, truths = self._begun[name].result()
+        curve: list[CurvePoint] = []
+        bands: list[BandPoint] = []
+        texts = held_out.text_queries(self._context, stored, sampled)
+        for queries in [sampled.held_out] if texts is None else [sampled.held_out, texts]:
+            if queries is texts:
+                truths = _truths(self._context, self._found, stored, sampled, texts)
+            measure = _Measure(space, queries, truths)
+            for shard in _opened(self._context, space, shards, truths):
+                measure.add(shard, self._worker)
+            curve += measure.curve()
+            bands += measure.bands()
+        return Calibrated(curve=tuple(curve), bands=tuple(bands))
+
+
+def _name(space: str) -> str:
+    return f"curve-{space}"
 
 
 def _decode(meta: Mapping[str, list[dict[str, object]]]) -> Calibrated:
@@ -81,31 +128,13 @@ def _decode(meta: Mapping[str, list[dict[str, object]]]) -> Calibrated:
     )
 
 
-def _measure(
-    context: BuildContext, found: Survey, space: TrainedSpace, stored: TrainedSpace, shards: Sequence[ShardRow]
-) -> Calibrated:
-    sampled = held_out.sample(context, found, stored)
-    texts = held_out.text_queries(context, stored, sampled)
-    curve: list[CurvePoint] = []
-    bands: list[BandPoint] = []
-    for number, queries in enumerate([sampled.held_out] if texts is None else [sampled.held_out, texts]):
-        everything = _truths(context, found, stored, sampled, queries, np.random.default_rng([context.seed, 3, number]))
-        measure = _Measure(space, queries, everything)
-        for shard in _opened(context, space, shards, everything):
-            measure.add(shard)
-        curve += measure.curve()
-        bands += measure.bands()
-    return Calibrated(curve=tuple(curve), bands=tuple(bands))
+def _begin(context: BuildContext, found: Survey, space: TrainedSpace) -> Begun:
+    sampled = held_out.sample(context, found, space)
+    return Begun(sampled, _truths(context, found, space, sampled, sampled.held_out))
 
 
-def _truths(  # noqa: PLR0917  # private: one caller
-    context: BuildContext,
-    found: Survey,
-    space: TrainedSpace,
-    sampled: Sampled,
-    queries: HeldOut,
-    rng: np.random.Generator,
-) -> Pass:
+def _truths(context: BuildContext, found: Survey, space: TrainedSpace, sampled: Sampled, queries: HeldOut) -> Pass:
+    rng = np.random.default_rng([context.seed, 3, int(queries.kind is Queries.TEXT)])
     made = truth.make_filters(sampled, queries, space, rng)
     rows = [sum(int(found.live[segment].sum()) for segment in part) for part in found.parts]
     parts = held_out.blocks(context, found, space)
@@ -150,10 +179,16 @@ class _Measure:
         enough = next((depth for depth in grid if found.list_recall(k, depth).mean() >= SATURATED), grid[-1])
         return Scans(self._queries, found, asked, _plans([d for d in grid if d <= enough], candidates))
 
-    def add(self, shard: ShardRows) -> None:
-        """Searches one shard."""
+    def add(self, shard: ShardRows, worker: Executor) -> None:
+        """Searches one shard; what scans found is measured by the worker, one beside the next scan."""
+        measured: Future[None] | None = None
         for scans in (self._plain, *self._filtered):
-            scans.add(shard)
+            for found in scans.scanned(shard):
+                if measured is not None:
+                    measured.result()
+                measured = worker.submit(scans.measure, found)
+        if measured is not None:
+            measured.result()
 
     def curve(self) -> Iterator[CurvePoint]:
         """Yields what plans find without a filter."""

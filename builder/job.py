@@ -5,7 +5,9 @@ Example: `run(context)` returns the committed pointer; killed anywhere and run a
 
 from __future__ import annotations
 
-from builder import assign, calibrate, deal, publish, survey, terms, train, write
+from builder import assign, deal, publish, survey, terms, train, write
+from builder.beside import beside
+from builder.calibrate import Calibration
 from builder.context import BuildContext
 from shardlake.catalog.base import Pointer
 from shardlake.errors import Conflict
@@ -51,9 +53,11 @@ def _build(context: BuildContext) -> Pointer:
     primary = trained[context.schema.spaces[0].name]
     dealing = deal.weigh(context, found, dealing, primary.spec.name, primary.centroids, primary.spec.metric)
     assign.assign(context, found, trained, dealing)
-    rows = write.write(context, found, trained, dealing.shards)
-    texts = terms.merge(context, found.version, dealing.shards)
-    measured = calibrate.calibrate(context, found, trained, rows)
+    with beside(context.threads) as worker:
+        calibration = Calibration(context, found, trained, worker)
+        rows = write.write(context, found, trained, dealing.shards)
+        texts = terms.merge(context, found.version, dealing.shards)
+        measured = calibration.measure(rows)
     context.report("commit", 0.98)
     key = publish.write_manifest(context, found, trained, rows, measured, texts)
     return publish.commit(context, found, rows, key)

@@ -10,8 +10,9 @@ Hash buckets have no such order: each depth is searched.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,20 @@ class ShardRows:
         return None if bit is None else RowSet(self.bits & np.uint32(1 << bit) > 0)
 
 
+class Scanned(NamedTuple):
+    """What one scan for all queries found: (n, candidates) rows of each, in the order of their codes.
+
+    Attributes:
+        depths: of the plans that are told from it. scores: of the refine rows; -inf behind the last.
+        ranks: the depth, counted from 0, at which a search meets each row. labels: of each row.
+    """
+
+    depths: set[int]
+    scores: Float32Array
+    ranks: Places
+    labels: Int64Array
+
+
 class Scans:
     """What plans find under one filter, shard by shard, where lists are probed.
 
@@ -99,8 +114,8 @@ class Scans:
         self._candidates = 1 + max(plan.k * plan.per_hit for plan in plans)  # one of them may be the query's own row
         self._best = {plan: _Best(len(self.asked), plan.k) for plan in plans}
 
-    def add(self, shard: ShardRows) -> None:
-        """Searches one shard."""
+    def scanned(self, shard: ShardRows) -> Iterator[Scanned]:
+        """Searches one shard; yields what scans found, each to be given to `measure`, in this order."""
         passing = shard.passing(self.truth.bit)
         if passing is not None and not passing.count:
             return
@@ -114,7 +129,7 @@ class Scans:
                 scores[at, found] = shard.nearest.space.score_rows(self._held_out.vectors[query], rows)
                 labels[at, found] = shard.labels[rows]
             ranks[labels == self._held_out.labels[self.asked][:, None]] = _LOST
-            self._measure(scores, ranks, self._places(labels), served)
+            yield Scanned(served, scores, ranks, labels)
 
     def estimate(self, plan: Plan) -> tuple[float, float]:
         """Returns the recall of a plan, or of the deepest measured where it is deeper: mean, and error at CONFIDENCE.
@@ -183,12 +198,12 @@ class Scans:
             of_query[is_there] = order[at][is_there]
         return places
 
-    def _measure(self, scores: Float32Array, ranks: Places, places: Places, depths: Collection[int]) -> None:
-        """Takes (n, candidates) rows in the order of their codes."""
-        best_first = np.argsort(-scores, axis=1)
-        scores = np.take_along_axis(scores, best_first, axis=1)
-        places = np.take_along_axis(places, best_first, axis=1)
-        for depth in depths:
+    def measure(self, found: Scanned) -> None:
+        """Tells what every plan that the scan serves would have found."""
+        ranks, best_first = found.ranks, np.argsort(-found.scores, axis=1)
+        scores = np.take_along_axis(found.scores, best_first, axis=1)
+        places = np.take_along_axis(self._places(found.labels), best_first, axis=1)
+        for depth in found.depths:
             nth = np.cumsum(ranks < depth, axis=1, dtype=np.int16)
             # In the order of scores: how many rows the codes of these lists put before each that was scanned.
             nth = np.take_along_axis(np.where(ranks < depth, nth, _NEVER), best_first, axis=1)
