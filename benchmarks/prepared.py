@@ -43,20 +43,20 @@ _BUILD_SOURCES = (
 )
 
 
-def columns_of(corpus: Corpus) -> memory_build.Columns:
-    """Returns the attributes that every built collection of a corpus has."""
+def columns_of(corpus: Corpus, *, masks: bool = True) -> memory_build.Columns:
+    """Returns the attributes that every built collection of a corpus has, with those that filters cut it by or not."""
     uniform = {f"u{number}": corpus.uniform[:, number] for number in range(corpus.uniform.shape[1])}
-    return {**corpus.masks, **uniform}
+    return {**(corpus.masks if masks else {}), **uniform}
 
 
-def ingested(corpus: Corpus, *, cache: Path = CACHE) -> Path:
+def ingested(corpus: Corpus, *, masks: bool = True, cache: Path = CACHE) -> Path:
     """Returns the folder of a corpus's collection, its segments written: the lake that a build reads."""
-    folder = cache / f"lake-{corpus.rows}x{corpus.base.shape[1]}"
+    folder = cache / f"lake-{corpus.rows}x{corpus.base.shape[1]}{'' if masks else '-plain'}"
     listed = folder / LAKE
     wanted = _digest(_SEGMENT_SOURCES)
     if not listed.exists() or orjson.loads(listed.read_bytes())["source"] != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        columns = columns_of(corpus)
+        columns = columns_of(corpus, masks=masks)
         schema = memory_build.schema_for(corpus.base, columns=columns)
         rows = memory_build.ingest(FolderStore(folder / OBJECTS), schema, corpus.base, columns)
         lake = {"source": wanted, "schema": body_of_schema(schema), "segments": [asdict(row) for row in rows]}

@@ -53,15 +53,15 @@ def assign(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace
     """Writes the artefacts of all parts that do not stand yet. Spaces computed from others have no part in it."""
     trained = {name: space for name, space in trained.items() if space.spec.source is None}
     wanted = [number for number in range(len(found.parts)) if not context.has(part_name(number))]
-    with beside(context.threads) as worker:
+    with beside(context.threads) as reader, beside(context.threads) as writer:
         written: Future[None] | None = None
-        for items in ahead(worker, [partial(_gather, context, found, trained, number) for number in wanted]):
+        for items in ahead(reader, [partial(_gather, context, found, trained, number) for number in wanted]):
             context.report("assign", 0.15 + 0.3 * items.number / len(found.parts))
             placed = _place(items, trained, dealing)
             if written is not None:
                 written.result()
-            written = worker.submit(_save, context, placed)
-            del items, placed  # nobody but the worker holds what it writes
+            written = writer.submit(_save, context, placed)
+            del items, placed  # nobody but the writer holds what it writes
         if written is not None:
             written.result()
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from builder import held_out, truth
 from builder.context import BuildContext
@@ -130,7 +131,9 @@ def _decode(meta: Mapping[str, list[dict[str, object]]]) -> Calibrated:
 
 def _begin(context: BuildContext, found: Survey, space: TrainedSpace) -> Begun:
     sampled = held_out.sample(context, found, space)
-    return Begun(sampled, _truths(context, found, space, sampled, sampled.held_out))
+    # Beside other work: threads of the BLAS would spin on its cores between products.
+    with threadpool_limits(1, user_api="blas"):
+        return Begun(sampled, _truths(context, found, space, sampled, sampled.held_out))
 
 
 def _truths(context: BuildContext, found: Survey, space: TrainedSpace, sampled: Sampled, queries: HeldOut) -> Pass:

@@ -6,7 +6,7 @@ Example: `run(context)` returns the committed pointer; killed anywhere and run a
 from __future__ import annotations
 
 from builder import assign, deal, publish, survey, terms, train, write
-from builder.beside import beside
+from builder.beside import beside, handing_over
 from builder.calibrate import Calibration
 from builder.context import BuildContext
 from shardlake.catalog.base import Pointer
@@ -23,7 +23,8 @@ def run(context: BuildContext) -> Pointer:
         Unavailable: when the store or the catalog failed for now: run the same build again.
     """
     try:
-        pointer = _landed(context) or _build(context)
+        with handing_over(context.threads):
+            pointer = _landed(context) or _build(context)
     except Exception as error:
         # A second run of this build may have finished meanwhile and taken the artefacts away; a reply may be lost.
         landed = _landed(context)

@@ -61,7 +61,9 @@ def product_quantizer(codewords: Float32Array) -> faiss.ProductQuantizer:
 def encode(vectors: Float32Array, lists: Int64Array, book: Codebook) -> ByteArray:
     """Returns (n, m / 2) uint8: the PQ codes of each vector's residual to the centroid of its list."""
     residuals = vectors - book.centroids[lists]
-    return np.asarray(product_quantizer(book.codewords).compute_codes(residuals), np.uint8)
+    quantizer = product_quantizer(book.codewords)
+    quantizer.sync_transposed_centroids()  # a fifth faster, for 8 KB
+    return np.asarray(quantizer.compute_codes(residuals), np.uint8)
 
 
 class ListByList:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from builder import beside as module
-from builder.beside import ahead, beside, written_beside
+from builder.beside import HAND_OVER_S, ahead, beside, handing_over, written_beside
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
@@ -96,3 +97,18 @@ def test_what_cannot_be_written_is_an_error(threads: int) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         writes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_of_python_take_turns_as_before_once_a_block_has_ended_or_failed(threads: int) -> None:
+    before = sys.getswitchinterval()
+
+    def breaks() -> None:
+        with handing_over(threads):
+            assert sys.getswitchinterval() == (before if threads == 1 else pytest.approx(HAND_OVER_S))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks()
+
+    assert sys.getswitchinterval() == before
