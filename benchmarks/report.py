@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks import machine, metrics
 from benchmarks.corpus import KINDS, SELECTIVITIES, mask_name
+from benchmarks.systems import base
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 SIZES = (20_000, 200_000, 1_000_000)
@@ -48,7 +49,8 @@ def filtered() -> str:
 
 def _filtered(result: Result) -> Iterator[str]:
     cells = result["cells"]
-    yield "What the table of goals asks, medians in ms; the ratio to faiss is at equal recall or all lists.\n\n"
+    yield "What the table of goals asks, medians in ms; the ratio to faiss is at equal recall or all lists; *at its "
+    yield "recall* we are asked for the least that finds as much as LanceDB does.\n\n"
     head = [
         "filter",
         "matches",
@@ -58,6 +60,7 @@ def _filtered(result: Result) -> Iterator[str]:
         "filter new",
         "LanceDB's recall",
         "times faster than LanceDB",
+        "at its recall",
     ]
     yield from _table(head, [_beside(mask, cell) for mask, cell in cells.items()])
     names = list(dict.fromkeys(name for cell in cells.values() for name in cell["systems"]))
@@ -76,7 +79,10 @@ def _beside(mask: str, cell: Result) -> list[str]:
     p50 = {name: metrics.p(raw["ms"], 50) for name, raw in cell["systems"].items() if raw["ms"]}
     recalls = {name: metrics.recall(raw["ids"], wanted[: len(raw["ids"])]) for name, raw in cell["systems"].items()}
     ours = p50["shardlake"]
-    lance = [f"{recalls['LanceDB']:.3f}", f"{p50['LanceDB'] / ours:.0f}"] if "LanceDB" in p50 else ["–", "–"]
+    lance = ["–"] * 3
+    if "LanceDB" in p50:
+        equal = f"{p50['LanceDB'] / p50[base.AT_LANCE]:.0f}" if base.AT_LANCE in p50 else "–"
+        lance = [f"{recalls['LanceDB']:.3f}", f"{p50['LanceDB'] / ours:.0f}", equal]
     ratios = [f"{p50[name] / p50['faiss']:.2f}" for name in ("shardlake", "shardlake, filter new")]
     return [mask, f"{cell['matches']:,}", f"{recalls['shardlake']:.3f}", f"{ours:.3f}", *ratios, *lance]
 

@@ -126,8 +126,15 @@ class Service:
 class Leaf:
     """The shard-search service, its filter met before (`warm`) or never (`first`)."""
 
-    def __init__(self, service: Service, *, first: bool = False, more: Mapping[str, Any] | None = None) -> None:
-        self.name = "shardlake, filter new" if first else "shardlake"
+    def __init__(
+        self,
+        service: Service,
+        name: str = "shardlake",
+        more: Mapping[str, Any] | None = None,
+        *,
+        first: bool = False,
+    ) -> None:
+        self.name = f"{name}, filter new" if first else name
         self._service = service
         self._first = first
         self._more = dict(more or {})

@@ -28,7 +28,7 @@ class Settings:
     shard_search_function: str = ""
     encode_function: str = ""
     build_function: str = ""
-    code_version: str = "0.2.0"
+    code_version: str = "0.3.0"
     shard_cache_mb: int = 1024  # bytes of shards that one container of shard_search keeps open
     block_cache_mb: int = 2048  # bytes of blocks that it keeps on its disk; 0: none
     warm_up_mb: int = 512  # read of a shard in the background, after it answered cold; 0: no warm-ups

@@ -28,6 +28,7 @@ from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
 from shardlake.types import Float32Array, Int64Array
 
+LOADED_BYTES = 16 * 1024 * 1024  # of lists that are read at a time
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
 HANDFUL = 24  # lists over which Python adds faster than numpy
 NO_LIST = -1
@@ -140,11 +141,15 @@ class LoadedLists:
         return self.all_loaded or bool(self.held[rows].all())
 
     def blocks(self, lists: Sequence[int], reader: Reader) -> Iterator[tuple[int, ListBlock]]:
-        """Reads the lists that are not loaded yet, in one round; yields (number, block). Who takes one says `keep`."""
+        """Reads the lists that are not loaded yet; yields (number, block). Who takes one says `keep`.
+
+        Cost: one round for each LOADED_BYTES; as much is held beside what is kept.
+        """
         missing = [number for number in lists if not self.loaded[number]]
-        extents = [self.header.list_extent(self.space.name, number) for number in missing]
-        for number, data in zip(missing, reader.extents(extents), strict=True):
-            yield number, self.decode(number, data)
+        wanted = [(number, self.header.list_extent(self.space.name, number)) for number in missing]
+        for group in groups(wanted, lambda one: one[1].bytes, LOADED_BYTES):
+            for (number, _), data in zip(group, reader.extents([extent for _, extent in group]), strict=True):
+                yield number, self.decode(number, data)
 
     def decode(self, number: int, data: bytes) -> ListBlock:
         """Returns a list that was read whole. Raises FormatError."""

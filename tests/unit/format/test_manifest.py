@@ -67,7 +67,11 @@ def test_a_manifest_of_the_first_release_was_measured_with_items_and_without_fil
 
 
 def test_a_manifest_can_be_read_by_people() -> None:
-    assert b'\n  "version": "000002-aaaa"' in encode_manifest(MANIFEST)
+    written = encode_manifest(MANIFEST)
+
+    assert b'\n  "version": "000002-aaaa"' in written
+    measured = [*MANIFEST.spaces[0].curve, *MANIFEST.spaces[0].bands]
+    assert written.count(b'\n      {"k":') == len(measured)  # a point a line
 
 
 def test_a_newer_manifest_is_not_guessed_at() -> None:

@@ -13,7 +13,7 @@ from functions.shard_search.cache import ShardCache
 from functions.shard_search.service import ShardSearch
 from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafSearch, WarmUp
 from shardlake.contracts.shard_wire import decode_request, encode_reply, encode_request
-from shardlake.engine import reading, warming
+from shardlake.engine import reading, spaces, warming
 from shardlake.errors import ErrorKind, FormatError
 from shardlake.store.base import ObjectStore
 from shardlake.store.blocks import BlockStore
@@ -65,6 +65,21 @@ def test_a_leaf_that_is_told_where_lists_lie_reads_tail_and_lists_in_one_round_a
     assert store.operations == {"get_ranges": 2}
     assert (answer.stats.object_reads, answer.stats.bytes_read) == (store.object_reads, store.bytes_read)
     assert _hits(answer) == _hits(_one(_service(leaf_lake.store), leaf_lake, change(SCAN, lists=(2, 5))))
+
+
+def test_many_lists_are_read_some_at_a_time_so_that_what_is_held_beside_them_is_bounded(
+    leaf_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = change(SCAN, nprobe=1 << 18)
+    together, one_by_one = CountingStore(leaf_lake.store), CountingStore(leaf_lake.store)
+    at_once = _one(_service(together), leaf_lake, everything)
+    monkeypatch.setattr(spaces, "LOADED_BYTES", 1)
+
+    answer = _one(_service(one_by_one), leaf_lake, everything)
+
+    lists = leaf_lake.opened().header.spaces["v"].lists
+    assert _hits(answer) == _hits(at_once)
+    assert one_by_one.operations["get_ranges"] == together.operations["get_ranges"] + lists - 1
 
 
 def test_the_lists_of_a_whole_batch_come_in_that_same_round(leaf_lake: Lake) -> None:
