@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from shardlake.client import Client
+from shardlake.format.container import Container
+from shardlake.format.shard import SHARD_KIND
 from shardlake.local import CloudStatus, down, up
 
 ROWS, DIMENSION, SHARDS = 900, 16, 3
@@ -96,7 +98,8 @@ def assert_partial(answer: dict[str, Any], shard: str, kind: str, query: np.ndar
 def test_a_flipped_byte_makes_the_answer_partial(own_cloud: CloudStatus, name: str, vectors: np.ndarray) -> None:
     s3, bucket, keys = shard_objects(own_cloud, name)
     data = bytearray(s3.get_object(Bucket=bucket, Key=keys["00002"])["Body"].read())
-    data[5] ^= 1  # in the first list: a search reads what it needs, and that it needs
+    (first, *_), *_ = Container(bytes(data), SHARD_KIND).array("exact/v").tolist()
+    data[first + 5] ^= 1  # in the first vector: a search reads what it needs, and that it needs
     s3.put_object(Bucket=bucket, Key=keys["00002"], Body=bytes(data))
 
     answer = search(own_cloud, name, vectors[5]).json()

@@ -129,6 +129,7 @@ def test_rows_come_alone_and_codes_come_alone(lake: Lake, monkeypatch: pytest.Mo
         assert not lists.scannable.any()
         assert not lists.loaded.any()
     monkeypatch.setattr(nearest, "FEW_ROWS", 0)
+    monkeypatch.setattr(nearest, "SCAN_COST", -1 << 20)  # codes are scanned, however few
     many = ["gte", "number", 100]
     shard.search(leaf_search("rabitq", unit_rows(1, DIMENSION, 3)[0], k=3, nprobe=4, candidates=4, filter=many))
     lists = shard.space("rabitq").lists
