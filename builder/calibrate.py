@@ -76,12 +76,10 @@ class Calibration:
         self, context: BuildContext, found: Survey, trained: Mapping[str, TrainedSpace], worker: Executor
     ) -> None:
         self._context, self._found, self._trained, self._worker = context, found, trained, worker
-        self._begun: dict[str, Future[Begun]] = {}
+        self._begun: dict[str, Future[Begun]] = {}  # by the space whose vectors they are, for all that come from it
         for name, space in trained.items():
-            # A space from another has its rows, which may be none.
-            is_exact = space.index is IndexType.FLAT or not trained[space.stored_as].rows
-            if not is_exact and not context.has(_name(name)):
-                self._begun[name] = worker.submit(_begin, context, found, trained[space.stored_as])
+            if not self._is_exact(space) and not context.has(_name(name)):
+                self._begin(space.stored_as)
 
     def measure(self, shards: Sequence[ShardRow]) -> dict[str, Calibrated]:
         """Returns what was measured of each space, in the shards that were written; each is one artefact."""
@@ -92,15 +90,24 @@ class Calibration:
             measured[name] = _decode(stored.meta)
         return measured
 
+    def _begin(self, stored: str) -> Future[Begun]:
+        if stored not in self._begun:
+            self._begun[stored] = self._worker.submit(_begin, self._context, self._found, self._trained[stored])
+        return self._begun[stored]
+
+    def _is_exact(self, space: TrainedSpace) -> bool:
+        # A space from another has its rows, which may be none.
+        return space.index is IndexType.FLAT or not self._trained[space.stored_as].rows
+
     def _saved(self, name: str, shards: Sequence[ShardRow]) -> Container:
-        made = self._measured(name, shards) if name in self._begun else Calibrated()
+        made = Calibrated() if self._is_exact(self._trained[name]) else self._measured(name, shards)
         meta = {"curve": [asdict(p) for p in made.curve], "bands": [asdict(p) for p in made.bands]}
         return self._context.save(_name(name), {}, meta)
 
     def _measured(self, name: str, shards: Sequence[ShardRow]) -> Calibrated:
         space = self._trained[name]
         stored = self._trained[space.stored_as]
-        sampled, truths = self._begun[name].result()
+        sampled, truths = self._begin(space.stored_as).result()
         curve: list[CurvePoint] = []
         bands: list[BandPoint] = []
         texts = held_out.text_queries(self._context, stored, sampled)

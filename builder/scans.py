@@ -24,7 +24,7 @@ from shardlake.core.calibration import CONFIDENCE
 from shardlake.engine.binary_space import NearestBuckets
 from shardlake.engine.nearest import Nearest
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import NO_LIST, Probe
+from shardlake.engine.spaces import NO_LIST, NO_ROW, Probe
 from shardlake.query.rows import RowSet
 from shardlake.types import BoolArray, Float32Array, Int64Array
 
@@ -32,7 +32,6 @@ MAX_CANDIDATES = 1_024  # of one plan; deeper refinement than this is exact sear
 SCANNED_TOGETHER = 64  # queries: those of a filter in one call, which shares them among threads
 SCAN_SERVES = 4  # plans of more than a quarter of a scan's lists are told from it
 _LOST = np.iinfo(np.int32).max  # the place, in the truth, of a row that is not in it
-_NO_ROWS = np.empty(0, np.int64)
 _NO_LABEL = -2  # none that a row has, nor what stands behind the last of a query's nearest
 _NEVER = np.iinfo(np.int16).max  # more than MAX_CANDIDATES
 Places = npt.NDArray[np.int32]
@@ -159,13 +158,6 @@ class Scans:
     def _found(self, shard: ShardRows, passing: RowSet | None, depth: int) -> Iterator[Int64Array]:
         """Yields the rows that a scan of that depth hands on, nearest first by code, query by query."""
         space = shard.nearest.space
-        if not space.lists.space.code_bytes:
-            for query in self.asked.tolist():
-                probe = self._probe(query, shard, depth)
-                vector = self._held_out.vectors[query]
-                is_any = len(probe.lists) > 0
-                yield space.scan(vector, probe, self._candidates, passing, shard.reader) if is_any else _NO_ROWS
-            return
         for start in range(0, len(self.asked), SCANNED_TOGETHER):
             queries = self.asked[start : start + SCANNED_TOGETHER]
             probes = [self._probe(query, shard, depth) for query in queries.tolist()]
@@ -174,7 +166,7 @@ class Scans:
             for at, probe in enumerate(probes):
                 lists[at, : len(probe.lists)], scores[at, : len(probe.lists)] = probe
             for rows in space.scan_many(self._held_out.vectors[queries], lists, scores, self._candidates, passing):
-                yield rows[rows >= 0]
+                yield rows[rows != NO_ROW]
 
     def _probe(self, query: int, shard: ShardRows, depth: int) -> Probe:
         """Returns the lists of the shard that a search of that depth probes."""

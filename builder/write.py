@@ -16,6 +16,7 @@ from builder.terms import write_terms
 from builder.train import TrainedSpace
 from builder.write_space import write_space, write_tail
 from shardlake.catalog.base import ShardRow
+from shardlake.core.runs import runs
 from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
 from shardlake.format.attributes import AttributeWriter
@@ -147,11 +148,7 @@ def _batches(rows: ShardRows, order: Int64Array) -> Iterator[list[bytes]]:
 
 
 def _write_items(writer: ShardWriter, rows: ShardRows, order: Int64Array) -> None:
-    ends = np.cumsum((rows.payloads.lengths + rows.ids.lengths)[order])
-    start, most = 0, chunk_bytes(int(ends[-1]) if len(ends) else 0)
-    while start < len(order):
-        before = int(ends[start - 1]) if start else 0
-        stop = min(len(order), int(np.searchsorted(ends, before + most)) + 1)
+    sizes = (rows.payloads.lengths + rows.ids.lengths)[order]
+    for start, stop in runs(sizes, chunk_bytes(int(sizes.sum()))):
         chunk = order[start:stop]
         writer.add_items(start, rows.ids.take(chunk), rows.payloads.take(chunk))
-        start = stop

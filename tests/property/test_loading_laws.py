@@ -16,6 +16,8 @@ from shardlake.contracts.shard import LeafSearch, LeafStats, VectorSource
 from shardlake.core.vectors import prepare
 from shardlake.engine import coded_space, nearest, reading, row_reads
 from shardlake.engine.shard import OpenShard
+from shardlake.engine.spaces import NO_LIST, NO_ROW
+from shardlake.query.rows import RowSet
 from shardlake.types import AttributeType, IndexSpec, IndexType, Int64Array, Metric, Transform
 from tests.lake import Lake, item, schema, space, unit_rows
 from tests.leaf_searches import leaf_search
@@ -136,3 +138,21 @@ def test_rows_come_alone_and_codes_come_alone(lake: Lake, monkeypatch: pytest.Mo
 
     assert lists.scannable.sum() >= 4
     assert not lists.loaded[lists.scannable].any()
+
+
+@pytest.mark.parametrize("wanted", [3, 500])
+def test_a_flat_space_scans_for_many_queries_what_it_scans_for_each(lake: Lake, wanted: int) -> None:
+    shard = lake.opened()
+    reader, space = shard.reader(LeafStats()), shard.space("ivf_flat")
+    space.load(range(space.lists.space.lists), reader)
+    queries = unit_rows(4, DIMENSION, 11)
+    lists = np.asarray([[0, 1, 2], [3, NO_LIST, NO_LIST], [NO_LIST] * 3, [2, 0, NO_LIST]])
+    passing = RowSet(np.arange(shard.header.rows) % 3 == 0)
+
+    together = space.scan_many(queries, lists, np.zeros(lists.shape, np.float32), wanted, passing)
+
+    assert together.shape == (4, wanted)
+    for query, probed, rows in zip(queries, lists, together, strict=True):
+        alone = space.scan(query, space.lists.probe(query, probed[probed >= 0]), wanted, passing, reader)
+        assert rows[: len(alone)].tolist() == alone.tolist()
+        assert (rows[len(alone) :] == NO_ROW).all()

@@ -18,8 +18,8 @@ CANDIDATES_GRID = (2, 4, 8, 16, 32)
 SLACK = 0.005  # of a mean recall under a filter whose lower bound keeps the promise at no depth
 CONFIDENCE = 1.645  # one-sided 95 %: a promise is made on the lower bound, not on the mean
 CODE_COST = 1.0  # of scanning one code, in codes
-# Of refining one row, in codes. A row takes 65 ns; a code 4 ns in an unfiltered scan, 8 to 20 under a selector, where
-# the two are weighed (200,000 × 256, one thread of an Intel Xeon, 2026-11-25: benchmarks.filtered, cells of 1 %).
+# Of refining one row, in codes, where plans are chosen. In memory a row costs more than twice as much (92 ns to 4.4; a
+# shard that weighs the two under a filter knows it: `engine.nearest`); but a cold search pays for lists, not for rows.
 REFINE_COST = 8.0
 BANDS = (0.9, 0.45, 0.09, 0.027, 0.009, 0.0027, 0.0009)
 """Selectivities that are measured: a little below round numbers, so that a filter that passes a tenth, give or take,

@@ -4,7 +4,7 @@ How near the rows of a list lie to a query spreads around the score of its centr
 hit falls about exponentially with that score, and how many hits a list is good for grows with how many of its rows
 pass. Lists are probed heaviest first until what is left weighs no more than a share of all: a filter that thins out
 evenly leaves the near lists heavy and needs few, one that empties them makes far lists matter and gets many. How fast
-weight falls (`softness`) and how much may be left (`missed`) is measured at build: `core.calibration`.
+weight falls (`softness`) the build takes from the spread of scores, how much may be left (`missed`) it measures.
 """
 
 from __future__ import annotations

@@ -38,16 +38,10 @@ def faiss_metric(metric: Metric) -> int:
     return int(faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT)
 
 
-def nearest_centroids(
-    queries: Float32Array, centroids: Float32Array, count: int, metric: Metric
-) -> tuple[Int64Array, Float32Array]:
-    """Returns the `count` nearest centroids (lists, d) of each of many queries (n, d), and their coarse scores.
-
-    Returns:
-        (n, count) int64 numbers and (n, count) float32 scores, as `core.vectors.coarse_scores` has them.
-    """
-    scores, numbers = faiss.knn(np.ascontiguousarray(queries), centroids, count, metric=faiss_metric(metric))
-    return np.asarray(numbers, np.int64), np.asarray(-scores if metric is Metric.L2 else scores, np.float32)
+def nearest_centroids(queries: Float32Array, centroids: Float32Array, count: int, metric: Metric) -> Int64Array:
+    """Returns (n, count) int64: the `count` nearest centroids (lists, d) of each of many queries (n, d)."""
+    _, numbers = faiss.knn(np.ascontiguousarray(queries), centroids, count, metric=faiss_metric(metric))
+    return np.asarray(numbers, np.int64)
 
 
 def product_quantizer(codewords: Float32Array) -> faiss.ProductQuantizer:

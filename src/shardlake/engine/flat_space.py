@@ -8,7 +8,7 @@ import numpy as np
 
 from shardlake.core.ivf_flat import IvfFlat
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import LoadedLists, Probe, RowLists
+from shardlake.engine.spaces import NO_LIST, NO_ROW, LoadedLists, Probe, RowLists
 from shardlake.format.shard import ShardSpace
 from shardlake.format.shard_header import ShardHeader
 from shardlake.query.rows import RowSet
@@ -61,8 +61,13 @@ class FlatSpace:
         candidates: int,
         passing: RowSet | None = None,
     ) -> Int64Array:
-        """Never called: without codes nothing is won by scanning for many queries at once."""
-        raise AssertionError("a space without codes is scanned for one query at a time")
+        """Scans loaded lists for many queries, one by one: `OpenSpace.scan_many`."""
+        mask = None if passing is None else passing.mask
+        found = np.full((len(queries), candidates), NO_ROW, np.int64)
+        for row, query, probed in zip(found, queries, lists, strict=True):
+            rows = self._index.scan(query, probed[probed != NO_LIST], candidates, mask)
+            row[: len(rows)] = rows
+        return found
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:
         """Returns (m,) exact scores of loaded rows."""

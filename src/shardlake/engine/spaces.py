@@ -32,6 +32,7 @@ LOADED_BYTES = 16 * 1024 * 1024  # of lists that are read at a time
 EXACT_GROUP_BYTES = 32 * 1024 * 1024  # of full-precision vectors that an exact search holds at a time
 HANDFUL = 24  # lists over which Python adds faster than numpy
 NO_LIST = -1
+NO_ROW = -1  # behind the last that a scan found
 
 Scored = tuple[Int64Array, Float32Array]
 """(m,) row numbers and (m,) scores, in any order."""
@@ -90,7 +91,7 @@ class LoadedLists:
     def nearest_many(self, queries: Float32Array, count: int, reader: Reader) -> Int64Array:
         """Returns (n, count) int64: the `count` nearest lists of each query (n, d)."""
         self.read_centroids(reader)
-        return nearest_centroids(queries, self.centroids, min(count, len(self.centroids)), self.space.metric)[0]
+        return nearest_centroids(queries, self.centroids, min(count, len(self.centroids)), self.space.metric)
 
     def probe(self, query: Float32Array, numbers: Int64Array) -> Probe:
         """Returns the lists of those numbers: (p,) of a query (d,), or (n, p) of n queries (n, d).
@@ -242,14 +243,14 @@ class OpenSpace(Protocol):
         candidates: int,
         passing: RowSet | None = None,
     ) -> Int64Array:
-        """Scans loaded lists for many queries at once; only where the space has codes.
+        """Scans loaded lists for many queries; at once where the space has codes.
 
         Args:
-            queries: (n, d). lists: (n, p), -1 for none. coarse: (n, p) scores of their centroids.
+            queries: (n, d). lists: (n, p), NO_LIST for none. coarse: (n, p) scores of their centroids.
             candidates: rows to return for each. passing: rows that may be returned, the same for all.
 
         Returns:
-            (n, candidates) row numbers, -1 where there are fewer.
+            (n, candidates) row numbers, NO_ROW where there are fewer.
         """
 
     def score_rows(self, query: Float32Array, rows: Int64Array) -> Float32Array:

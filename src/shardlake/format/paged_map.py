@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shardlake.core.runs import runs
 from shardlake.errors import FormatError
 from shardlake.format.container import ContainerWriter, Extent, expect, verify
 
@@ -67,14 +68,11 @@ def write_pages(
     """
     table = np.ascontiguousarray(values, "<u8")
     index = PagedMapIndex(width=table.shape[1], entries=len(keys))
-    ends = np.cumsum(np.fromiter(map(len, keys), np.int64, len(keys)) + 4 + 8 * table.shape[1])
-    start, before = 0, 0
-    while start < len(keys):
-        stop = min(len(keys), int(np.searchsorted(ends, before + page_bytes)) + 1)
+    sizes = np.fromiter(map(len, keys), np.int64, len(keys)) + 4 + 8 * table.shape[1]
+    for start, stop in runs(sizes, page_bytes):
         extent = writer.append(_encode_page(keys[start:stop], table[start:stop]))
         index.first_keys.append(keys[start])
         index.pages.append((*extent, start))
-        start, before = stop, int(ends[stop - 1])
     return index
 
 
