@@ -1,7 +1,6 @@
-"""Stage 4: each part's live items, with the list of each vector, sorted by shard: one artefact a part.
+"""Stage 4: each part's live items, with the list of each vector: one artefact a part, as `builder.parts` lays it out.
 
-Sorted so that the next stage reads what a shard needs of a part in one range. With several threads the next part is
-read, and the one before written, while the lists of one are found.
+With several threads the next part is read, and the one before written, while the lists of one are found.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from builder.beside import ahead, beside
 from builder.context import BuildContext
 from builder.deal import Dealing
+from builder.parts import DRAWN_ROWS, part_name
 from builder.strings import Strings
 from builder.survey import Survey, read_segments
 from builder.train import TrainedSpace
@@ -24,7 +24,13 @@ from shardlake.core.vectors import prepare
 from shardlake.engine.spaces import NO_LIST
 from shardlake.types import Float32Array, Int64Array
 
-ASSIGN_ROWS = 65_536  # vectors copied together where not every item has one
+
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    """Vectors of one space in a part: (m, d), and the (m,) rows that have them."""
+
+    rows: Int64Array
+    vectors: Float32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +38,29 @@ class _Items:
     number: int
     ids: Strings
     payloads: Strings
-    vectors: dict[str, Float32Array]
-    has: dict[str, npt.NDArray[np.bool_]]
+    spaces: dict[str, _Vectors]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """Vectors in the order in which they are stored.
+
+    Attributes:
+        order: (m,) which of the part's each is. rows: of the ordered part. lists: of each. starts: of the shards.
+    """
+
+    order: Int64Array
+    rows: Int64Array
+    lists: Int64Array
+    starts: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
     items: _Items
-    lists: dict[str, Int64Array]
     order: Int64Array
     shard_starts: Int64Array
-
-
-def part_name(number: int) -> str:
-    """Returns the artefact's name of a part."""
-    return f"part-{number:05d}"
+    spaces: dict[str, _Listed]
 
 
 def assign(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], dealing: Dealing) -> None:
@@ -60,40 +74,17 @@ def assign(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace
             placed = _place(items, trained, dealing)
             if written is not None:
                 written.result()
-            written = writer.submit(_save, context, placed)
+            written = writer.submit(_save, context, placed, trained)
             del items, placed  # nobody but the writer holds what it writes
         if written is not None:
             written.result()
 
 
-def _place(items: _Items, trained: dict[str, TrainedSpace], dealing: Dealing) -> _Placed:
-    lists = {name: _lists(space, items.vectors[name], items.has[name]) for name, space in trained.items()}
-    primary = next(iter(trained.values()))
-    own_lists = lists[primary.spec.name]
-    shard_of = dealing.shards_of(items.ids, items.payloads, own_lists, primary.list_starts)
-    order = np.lexsort((own_lists, shard_of))
-    starts = np.searchsorted(shard_of[order], np.arange(dealing.shards + 1)).astype(np.int64)
-    return _Placed(items, lists, order, starts)
-
-
-def _save(context: BuildContext, placed: _Placed) -> None:
-    items, order = placed.items, placed.order
-    arrays: dict[str, npt.NDArray[np.generic]] = {"shard_starts": placed.shard_starts}
-    for name, lists in placed.lists.items():
-        arrays[f"lists/{name}"] = lists[order].astype(np.int32)
-        arrays[f"vectors/{name}"] = items.vectors[name][order]
-    for name, strings in (("id", items.ids), ("payload", items.payloads)):
-        ordered = strings.ordered(order)
-        arrays[f"{name}_offsets"] = ordered.offsets.astype(np.uint64)
-        arrays[name] = np.frombuffer(ordered.data, np.uint8)
-    context.save(part_name(items.number), arrays, {"rows": len(order)})
-
-
 def _gather(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], number: int) -> _Items:
     segments = found.parts[number]
-    rows = sum(int(found.live[segment].sum()) for segment in segments)
-    vectors = {name: np.zeros((rows, space.spec.dimension), np.float32) for name, space in trained.items()}
-    has = {name: np.zeros(rows, bool) for name in trained}
+    most = sum(int(found.live[segment].sum()) for segment in segments)
+    vectors = {name: np.empty((most, space.spec.dimension), np.float32) for name, space in trained.items()}
+    rows: dict[str, list[Int64Array]] = {name: [np.empty(0, np.int64)] for name in trained}
     ids, payloads, first = [], [], 0
     for segment, live in read_segments(context, found, segments):
         numbers = np.flatnonzero(live)
@@ -104,19 +95,59 @@ def _gather(context: BuildContext, found: Survey, trained: dict[str, TrainedSpac
         for name, space in trained.items():
             part = segment.spaces[name]
             keep = live[part.rows]
-            rows_of_part = new_row[part.rows[keep]]
-            vectors[name][rows_of_part] = prepare(part.vectors if keep.all() else part.vectors[keep], space.spec.metric)
-            has[name][rows_of_part] = True
+            begin = sum(map(len, rows[name]))
+            rows[name].append(new_row[part.rows[keep]])
+            kept = part.vectors if keep.all() else part.vectors[keep]
+            prepare(kept, space.spec.metric, out=vectors[name][begin : begin + len(kept)])
         first += len(numbers)
-    return _Items(number, Strings.joined(ids), Strings.joined(payloads), vectors, has)
+    own = {name: np.concatenate(of_space) for name, of_space in rows.items()}
+    spaces = {name: _Vectors(own[name], vectors[name][: len(own[name])]) for name in trained}
+    return _Items(number, Strings.joined(ids), Strings.joined(payloads), spaces)
 
 
-def _lists(space: TrainedSpace, vectors: Float32Array, has: npt.NDArray[np.bool_]) -> Int64Array:
-    if has.all():
-        return training.assign(vectors, space.centroids, space.spec.metric)
-    lists = np.full(len(vectors), NO_LIST, np.int64)
-    rows = np.flatnonzero(has)
-    for start in range(0, len(rows), ASSIGN_ROWS):
-        chunk = rows[start : start + ASSIGN_ROWS]
-        lists[chunk] = training.assign(vectors[chunk], space.centroids, space.spec.metric)
-    return lists
+def _place(items: _Items, trained: dict[str, TrainedSpace], dealing: Dealing) -> _Placed:
+    lists = {
+        name: training.assign(items.spaces[name].vectors, space.centroids, space.spec.metric)
+        for name, space in trained.items()
+    }
+    primary = next(iter(trained.values()))
+    name = primary.spec.name
+    own_lists = np.full(len(items.ids), NO_LIST, np.int64)
+    own_lists[items.spaces[name].rows] = lists[name]
+    shard_of = dealing.shards_of(items.ids, items.payloads, own_lists, primary.list_starts)
+    order = np.lexsort((own_lists, shard_of))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    spaces = {name: _listed(items.spaces[name].rows, lists[name], shard_of, place, dealing.shards) for name in trained}
+    return _Placed(items, order, _starts(shard_of[order], dealing.shards), spaces)
+
+
+def _listed(rows: Int64Array, lists: Int64Array, shard_of: Int64Array, place: Int64Array, shards: int) -> _Listed:
+    order = np.lexsort((place[rows], lists, shard_of[rows]))
+    rows = rows[order]
+    return _Listed(order=order, rows=place[rows], lists=lists[order], starts=_starts(shard_of[rows], shards))
+
+
+def _starts(shard_of: Int64Array, shards: int) -> Int64Array:
+    """Returns (shards + 1,) where each shard begins among ascending numbers."""
+    return np.searchsorted(shard_of, np.arange(shards + 1)).astype(np.int64)
+
+
+def _save(context: BuildContext, placed: _Placed, trained: dict[str, TrainedSpace]) -> None:
+    items = placed.items
+    arrays: dict[str, npt.NDArray[np.generic]] = {"shard_starts": placed.shard_starts}
+    for number, (name, listed) in enumerate(placed.spaces.items()):
+        vectors = items.spaces[name].vectors.take(listed.order, axis=0)
+        arrays[f"starts/{name}"] = listed.starts
+        arrays[f"rows/{name}"] = listed.rows.astype(np.uint32)
+        arrays[f"lists/{name}"] = listed.lists.astype(np.int32)
+        arrays[f"vectors/{name}"] = vectors
+        drawn = np.random.default_rng([context.seed, 2, number, items.number]).random(len(vectors))
+        few = np.flatnonzero(drawn < DRAWN_ROWS / max(trained[name].rows, 1))
+        arrays[f"drawn/{name}"], arrays[f"numbers/{name}"] = few.astype(np.int64), drawn[few]
+        arrays[f"drawn_vectors/{name}"] = vectors[few]
+    for name, strings in (("id", items.ids), ("payload", items.payloads)):
+        ordered = strings.ordered(placed.order)
+        arrays[f"{name}_offsets"] = ordered.offsets.astype(np.uint64)
+        arrays[name] = np.frombuffer(ordered.data, np.uint8)
+    context.save(part_name(items.number), arrays, {"rows": len(placed.order)})

@@ -77,8 +77,11 @@ class Calibration:
     ) -> None:
         self._context, self._found, self._trained, self._worker = context, found, trained, worker
         self._begun: dict[str, Future[Begun]] = {}  # by the space whose vectors they are, for all that come from it
-        for name, space in trained.items():
-            if not self._is_exact(space) and not context.has(_name(name)):
+
+    def begin(self) -> None:
+        """Has the worker begin all that needs no shards, where it has not begun. Called by one thread at a time."""
+        for name, space in self._trained.items():
+            if not self._is_exact(space) and not self._context.has(_name(name)):
                 self._begin(space.stored_as)
 
     def measure(self, shards: Sequence[ShardRow]) -> dict[str, Calibrated]:
@@ -190,7 +193,7 @@ class _Measure:
         return Scans(self._queries, found, asked, _plans([d for d in grid if d <= enough], candidates))
 
     def add(self, shard: ShardRows, worker: Executor) -> None:
-        """Searches one shard; what scans found is measured by the worker, one beside the next scan."""
+        """Searches one shard; what scans found is scored and measured by the worker, one beside the next scan."""
         measured: Future[None] | None = None
         for scans in (self._plain, *self._filtered):
             for found in scans.scanned(shard):

@@ -1,72 +1,81 @@
-"""What one shard needs of all parts, brought to local disk: memory stays bounded, whatever the size of the shard."""
+"""What one shard needs of all parts: ids and payloads on local disk, vectors as they are asked for: memory stays
+bounded, whatever the size of the shard."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from io import FileIO
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.assign import part_name
-from builder.context import ARTEFACT_KIND, BuildContext
+from builder.context import BuildContext
+from builder.parts import open_part
+from builder.ranged import RangedFile
 from builder.strings import Strings, offsets_of
-from shardlake.format.container import Block, Directory, decode_block, directory_offset, parse_tail
-from shardlake.limits import MIB
-from shardlake.store.base import ByteRange
 from shardlake.types import Float32Array, Int64Array
 
-_TAIL_BYTES = 64 * 1024
-_COPIED_BYTES = 16 * MIB  # from the store to the disk at a time
+_READERS = 8  # parts that are read at once: each read is a request, which waits
 
 
-@dataclass(frozen=True, slots=True)
-class FileRows:
-    """The rows of a scratch file, read as they are asked for: mapped, they would count as memory in use.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardVectors:
+    """The vectors of one space in a shard: each part's by list, one part behind another.
 
     Attributes:
-        path: of the file. dimension: of a row, of float32.
+        name: of the space. dimension: of a vector.
+        shard_rows: how many items the shard has.
+        rows: (m,) int64: the row of each, as it arrived or, once placed, in the shard. lists: (m,) int64: its list.
+        parts: in which they lie. starts: (parts + 1,) the first of each part here. first: (parts,) which of the part's
+            that is.
     """
 
-    path: Path
+    name: str
     dimension: int
+    shard_rows: int
+    rows: Int64Array
+    lists: Int64Array
+    parts: Sequence[RangedFile]
+    starts: Int64Array
+    first: Int64Array
 
-    def __getitem__(self, rows: Int64Array) -> Float32Array:
-        """Returns (n, dimension) float32. Cost: one read for rows that stand one behind the other."""
-        found = np.empty((len(rows), self.dimension), np.float32)
-        if not found.size:
-            return found
-        starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
-        places = zip(starts, [*starts[1:], len(rows)], rows[starts].tolist(), strict=True)
-        file = os.open(self.path, os.O_RDONLY)
-        try:
-            for start, stop, row in places:
-                read = os.preadv(file, [found[start:stop]], row * found.strides[0])  # type: ignore[list-item]  # a buffer
-                assert read == (stop - start) * found.strides[0], "a scratch file is shorter than it was written"
-        finally:
-            os.close(file)
+    def read(self, wanted: Int64Array) -> Float32Array:
+        """Returns some vectors, by their places. Cost: a read for those that stand one behind another in a part."""
+        order = np.argsort(wanted, kind="stable")
+        places = wanted[order]
+        begins = (np.diff(places, prepend=-2) != 1) | np.isin(places, self.starts)
+        cuts = [*np.flatnonzero(begins).tolist(), len(places)]
+        found = np.empty((len(places), self.dimension), np.float32)
+
+        def read(run: tuple[int, int]) -> None:
+            start, stop = run
+            part = int(np.searchsorted(self.starts, places[start], side="right")) - 1
+            first = int(places[start] - self.starts[part] + self.first[part])
+            rows = self.parts[part].rows(f"vectors/{self.name}", first, first + stop - start)
+            found[order[start:stop]] = rows
+
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="vectors") as pool:
+            list(pool.map(read, pairwise(cuts)))
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRows:
-    """The items of one shard, in the order they arrived; big things are scratch files.
+    """The items of one shard, in the order they arrived; texts are scratch files.
 
     Attributes:
         labels: (n, 2) part number and row in the part: which row of the whole build each is.
-        lists: {space: (n,) int32}.
-        vectors: {space: (n, d) float32}.
+        spaces: {space: its vectors}.
         ids, payloads: n strings each, mapped.
     """
 
     labels: Int64Array
-    lists: dict[str, npt.NDArray[np.int32]]
-    vectors: dict[str, FileRows]
+    spaces: dict[str, ShardVectors]
     ids: Strings
     payloads: Strings
 
@@ -75,114 +84,75 @@ class ShardRows:
         """How many items."""
         return len(self.labels)
 
+    def placed(self, order: Int64Array) -> dict[str, ShardVectors]:
+        """Returns the vectors of each space with rows of the shard; `order` says which arrived row each of them is."""
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        return {name: replace(vectors, rows=place[vectors.rows]) for name, vectors in self.spaces.items()}
 
-def gather(context: BuildContext, shard_id: int, parts: int, spaces: dict[str, int]) -> ShardRows:
-    """Reads one shard's slice of every part, but for the vectors, which `gathered_vectors` reads.
+
+def gather(context: BuildContext, shard_id: int, parts: int, spaces: Sequence[str]) -> ShardRows:
+    """Reads one shard's slice of every part, but for the vectors.
 
     Args:
         shard_id: which shard.
         parts: how many parts there are.
-        spaces: {name: dimension}.
+        spaces: their names.
     """
-    files = {name: context.scratch / f"{name}.bin" for name in ("id", "payload")}
+    files = [open_part(context, number) for number in range(parts)]
+    slices = [_slice(file.array("shard_starts"), shard_id) for file in files]
+    paths = {name: context.scratch / f"{name}.bin" for name in ("id", "payload")}
     with ExitStack() as opened:
-        handles = {name: opened.enter_context(path.open("wb", buffering=0)) for name, path in files.items()}
-        slices = [_part_slice(context, number, shard_id, list(spaces), handles) for number in range(parts)]
-    labels = [
-        np.stack([np.full(s.stop - s.start, i), np.arange(s.start, s.stop)], axis=1) for i, s in enumerate(slices)
-    ]
+        handles = {name: opened.enter_context(path.open("wb", buffering=0)) for name, path in paths.items()}
+        lengths = [_copied(file, there, handles) for file, there in zip(files, slices, strict=True)]
+    first_rows = np.cumsum([0, *(stop - start for start, stop in slices)])
+    labels = [np.stack([np.full(b - a, i), np.arange(a, b)], axis=1) for i, (a, b) in enumerate(slices)]
+    moved = [int(first) - start for first, (start, _) in zip(first_rows[:-1], slices, strict=True)]
     strings = {
-        name: Strings.of(_map(path), offsets_of(np.concatenate([s.lengths[name] for s in slices])))
-        for name, path in files.items()
+        name: Strings.of(_map(path), offsets_of(np.concatenate([of_part[name] for of_part in lengths])))
+        for name, path in paths.items()
     }
     return ShardRows(
         labels=np.concatenate(labels).astype(np.int64),
-        lists={space: np.concatenate([s.lists[space] for s in slices]) for space in spaces},
-        vectors={space: FileRows(context.scratch / f"vectors-{space}.bin", d) for space, d in spaces.items()},
+        spaces={name: _vectors(files, shard_id, name, moved, int(first_rows[-1])) for name in spaces},
         ids=strings["id"],
         payloads=strings["payload"],
     )
 
 
-@contextmanager
-def gathered_vectors(context: BuildContext, shard_id: int, parts: int, rows: ShardRows) -> Iterator[None]:
-    """Reads the vectors of a shard; they are there within the block, and take no disk after it."""
-    for space, vectors in rows.vectors.items():
-        with vectors.path.open("wb", buffering=0) as file:
-            for number in range(parts):
-                part = ArtefactFile(context, part_name(number))
-                start, stop = part.whole("shard_starts")[shard_id : shard_id + 2].tolist()
-                part.copy(f"vectors/{space}", start, stop, file)
-    try:
-        yield
-    finally:
-        for vectors in rows.vectors.values():
-            vectors.path.unlink()
+def _slice(starts: Int64Array, shard_id: int) -> tuple[int, int]:
+    return int(starts[shard_id]), int(starts[shard_id + 1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Slice:
-    start: int
-    stop: int
-    lists: dict[str, npt.NDArray[np.int32]]
-    lengths: dict[str, Int64Array]
-
-
-def _part_slice(
-    context: BuildContext, number: int, shard_id: int, spaces: Sequence[str], handles: dict[str, FileIO]
-) -> _Slice:
-    part = ArtefactFile(context, part_name(number))
-    starts = part.whole("shard_starts")
-    start, stop = int(starts[shard_id]), int(starts[shard_id + 1])
+def _copied(file: RangedFile, there: tuple[int, int], handles: dict[str, FileIO]) -> dict[str, Int64Array]:
+    """Appends a part's ids and payloads to the files; returns the length of each."""
+    start, stop = there
     lengths = {}
-    for name in ("id", "payload"):
-        offsets = np.frombuffer(part.raw(f"{name}_offsets", start, stop + 1), "<u8").astype(np.int64)
-        part.copy(name, int(offsets[0]), int(offsets[-1]), handles[name])
+    for name, handle in handles.items():
+        offsets = file.rows(f"{name}_offsets", start, stop + 1).astype(np.int64)
+        file.copy(name, int(offsets[0]), int(offsets[-1]), handle)
         lengths[name] = np.diff(offsets)
-    lists = {space: np.frombuffer(part.raw(f"lists/{space}", start, stop), "<i4") for space in spaces}
-    return _Slice(start=start, stop=stop, lists=lists, lengths=lengths)
+    return lengths
 
 
-class ArtefactFile:
-    """Ranged reads of an artefact: whole blocks, and blocks by row."""
+def _vectors(
+    files: Sequence[RangedFile], shard_id: int, name: str, moved: Sequence[int], shard_rows: int
+) -> ShardVectors:
+    slices = [_slice(file.array(f"starts/{name}"), shard_id) for file in files]
 
-    def __init__(self, context: BuildContext, name: str) -> None:
-        self._store = context.store
-        self._key = context.artefact_key(name)
-        tail, size = self._store.get_suffix(self._key, _TAIL_BYTES)
-        offset = directory_offset(tail, size, ARTEFACT_KIND)
-        if offset < size - len(tail):
-            tail, size = self._store.get_suffix(self._key, size - offset)
-        self.directory: Directory = parse_tail(tail, size, ARTEFACT_KIND)
+    def column(block: str) -> list[npt.NDArray[np.int64]]:
+        return [file.rows(f"{block}/{name}", a, b).astype(np.int64) for file, (a, b) in zip(files, slices, strict=True)]
 
-    def whole(self, name: str) -> npt.NDArray[Any]:
-        """Returns a block, checked."""
-        block = self.directory.block(name)
-        return decode_block(name, block, self._read(block, 0, block.bytes))
-
-    def raw(self, name: str, start: int, stop: int) -> bytes:
-        """Returns the bytes of rows start to stop. Slices of a block carry no checksum; the store's own covers them."""
-        block = self.directory.block(name)
-        row = _row_bytes(block)
-        return self._read(block, start * row, stop * row)
-
-    def copy(self, name: str, start: int, stop: int, into: FileIO) -> None:
-        """Writes the bytes of rows start to stop to an unbuffered file, some in memory at a time."""
-        block = self.directory.block(name)
-        row = _row_bytes(block)
-        for begin in range(start * row, stop * row, _COPIED_BYTES):
-            rest = memoryview(self._read(block, begin, min(begin + _COPIED_BYTES, stop * row)))
-            while rest:
-                rest = rest[into.write(rest) :]
-
-    def _read(self, block: Block, start: int, stop: int) -> bytes:
-        if stop <= start:
-            return b""
-        return self._store.get_ranges(self._key, [ByteRange(block.offset + start, block.offset + stop)])[0]
-
-
-def _row_bytes(block: Block) -> int:
-    return int(np.prod(block.shape[1:], dtype=np.int64)) * np.dtype(block.dtype).itemsize
+    return ShardVectors(
+        name=name,
+        dimension=files[0].directory.block(f"vectors/{name}").shape[1],
+        shard_rows=shard_rows,
+        rows=np.concatenate([rows + by for rows, by in zip(column("rows"), moved, strict=True)]),
+        lists=np.concatenate(column("lists")),
+        parts=files,
+        starts=np.cumsum([0, *(stop - start for start, stop in slices)]).astype(np.int64),
+        first=np.array([start for start, _ in slices], np.int64),
+    )
 
 
 def _map(path: Path) -> npt.NDArray[np.uint8]:

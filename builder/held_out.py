@@ -10,21 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from builder.assign import part_name
 from builder.context import BuildContext
+from builder.parts import open_part
+from builder.ranged import RangedFile
 from builder.survey import Survey
 from builder.train import TrainedSpace
 from shardlake.core.calibration import Queries
 from shardlake.core.vectors import prepare
-from shardlake.engine.spaces import NO_LIST
 from shardlake.errors import ErrorKind, FormatError, ShardlakeError
-from shardlake.format.container import Container
 from shardlake.types import AttributeType, CollectionSchema, Float32Array, Int64Array
 
-QUERIES = 256
+QUERIES = 256  # less than DRAWN_ROWS
 MIN_TEXTS = 64  # different ones: below, their mean says nothing
 MAX_TEXT_CHARS = 256  # of a query: people type a line, not a page
-SAMPLE_ROWS = 4_096  # of the space, for shares that need not be exact
 PART_BITS = 40  # a label is part << 40 | row
 
 
@@ -63,7 +61,7 @@ class Block:
     """The rows of one part that have a vector in the space.
 
     Attributes:
-        number: of the part. rows: (m,) int64 within it, ascending.
+        number: of the part. rows: (m,) int64 within it.
         vectors: (m, d) float32. lists: (m,) int64, over all shards.
     """
 
@@ -84,25 +82,31 @@ def flat(pairs: Int64Array) -> Int64Array:
 
 
 def blocks(context: BuildContext, found: Survey, space: TrainedSpace) -> Iterator[Block]:
-    """Yields the rows of each part; memory: one part."""
+    """Yields the rows of each part; memory: the vectors of one."""
+    name = space.stored_as
     for number in range(len(found.parts)):
-        yield _block(_part(context, number), number, space.stored_as)
+        part = open_part(context, number)
+        rows, lists, vectors = part.arrays(f"rows/{name}", f"lists/{name}", f"vectors/{name}")
+        yield Block(number=number, rows=rows.astype(np.int64), vectors=vectors, lists=lists.astype(np.int64))
 
 
 def sample(context: BuildContext, found: Survey, space: TrainedSpace) -> Sampled:
-    """Draws held-out items, a sample of the rows, and texts where the space can be asked by text. Memory: one part."""
-    rng = np.random.default_rng([context.seed, 2])
+    """Takes what was drawn for held-out items and for a sample of the rows; draws texts, where the space can be asked
+    by text. Memory: the items of one part."""
+    rng, name = np.random.default_rng([context.seed, 2]), space.stored_as
     texts = _Texts(context.schema, np.random.default_rng([context.seed, 4]), QUERIES / max(found.rows, 1))
     labels, vectors, rows = [np.empty(0, np.int64)], [_no_vectors(space)], [_no_vectors(space)]
     list_rows = np.zeros(len(space.centroids), np.int64)
     for number in range(len(found.parts)):
-        part = _part(context, number)
-        block = _block(part, number, space.stored_as)
-        drawn = rng.random(len(block.rows))
-        labels.append(block.labels[drawn < QUERIES / space.rows])
-        vectors.append(block.vectors[drawn < QUERIES / space.rows])
-        rows.append(block.vectors[rng.random(len(block.rows)) < SAMPLE_ROWS / space.rows])
-        list_rows += np.bincount(block.lists, minlength=len(list_rows))
+        part = open_part(context, number)
+        row_of, lists, drawn, numbers, of_drawn = part.arrays(
+            *(f"{block}/{name}" for block in ("rows", "lists", "drawn", "numbers", "drawn_vectors"))
+        )
+        is_asked = numbers < QUERIES / space.rows
+        labels.append((number << PART_BITS) + row_of[drawn[is_asked]].astype(np.int64))
+        vectors.append(of_drawn[is_asked])
+        rows.append(of_drawn)
+        list_rows += np.bincount(lists, minlength=len(list_rows))
         if space.spec.encoder is not None and context.encode_texts is not None:
             texts.add(part)
     own, queries = _shuffled(rng, np.concatenate(labels), np.concatenate(vectors))
@@ -145,10 +149,10 @@ class _Texts:
         self._share = 2 * share  # of which half may say nothing, or what another has said
         self._found: dict[str, None] = {}
 
-    def add(self, part: Container) -> None:
+    def add(self, part: RangedFile) -> None:
         if not self._texts and not self._keywords:
             return
-        ends, payload = part.array("payload_offsets").astype(np.int64), part.array("payload")
+        ends, payload = part.arrays("payload_offsets", "payload")
         for row in np.flatnonzero(self._rng.random(len(ends) - 1) < self._share).tolist():
             said = self._said(orjson.loads(payload[ends[row] : ends[row + 1]].tobytes())["attributes"])
             if said:
@@ -175,24 +179,6 @@ def _shuffled(rng: np.random.Generator, *arrays: npt.NDArray[Any]) -> list[npt.N
     # Items come in the order of their segments, one catalogue after the other: the first few must be like all.
     order = rng.permutation(len(arrays[0]))
     return [array[order] for array in arrays]
-
-
-def _part(context: BuildContext, number: int) -> Container:
-    part = context.load(part_name(number))
-    assert part is not None
-    return part
-
-
-def _block(part: Container, number: int, name: str) -> Block:
-    lists: npt.NDArray[np.int32] = part.array(f"lists/{name}")
-    rows = np.flatnonzero(lists != NO_LIST)
-    vectors = part.array(f"vectors/{name}")
-    return Block(
-        number=number,
-        rows=rows,
-        vectors=vectors if len(rows) == len(lists) else vectors[rows],
-        lists=lists[rows].astype(np.int64),
-    )
 
 
 def _no_vectors(space: TrainedSpace) -> Float32Array:

@@ -56,7 +56,7 @@ def _build(context: BuildContext) -> Pointer:
     assign.assign(context, found, trained, dealing)
     with beside(context.threads) as worker:
         calibration = Calibration(context, found, trained, worker)
-        rows = write.write(context, found, trained, dealing.shards)
+        rows = write.write(context, found, trained, dealing.shards, calibration.begin)
         texts = terms.merge(context, found.version, dealing.shards)
         measured = calibration.measure(rows)
     context.report("commit", 0.98)

@@ -82,17 +82,15 @@ class ShardRows:
 
 
 class Scanned(NamedTuple):
-    """What one scan for all queries found: (n, candidates) rows of each, in the order of their codes.
+    """What one scan of a shard found: the rows of each query, in the order of their codes.
 
     Attributes:
-        depths: of the plans that are told from it. scores: of the refine rows; -inf behind the last.
-        ranks: the depth, counted from 0, at which a search meets each row. labels: of each row.
+        depths: of the plans that are told from it.
     """
 
+    shard: ShardRows
     depths: set[int]
-    scores: Float32Array
-    ranks: Places
-    labels: Int64Array
+    rows: list[Int64Array]
 
 
 class Scans:
@@ -119,16 +117,7 @@ class Scans:
         if passing is not None and not passing.count:
             return
         for depth, served in self._scanned_depths():
-            shape = (len(self.asked), self._candidates)
-            scores = np.full(shape, -np.inf, np.float32)
-            ranks, labels = np.full(shape, _LOST, np.int32), np.full(shape, _NO_LABEL, np.int64)
-            for at, rows in enumerate(self._found(shard, passing, depth)):
-                query, found = int(self.asked[at]), slice(len(rows))
-                ranks[at, found] = self._ranks(query, shard, rows)
-                scores[at, found] = shard.nearest.space.score_rows(self._held_out.vectors[query], rows)
-                labels[at, found] = shard.labels[rows]
-            ranks[labels == self._held_out.labels[self.asked][:, None]] = _LOST
-            yield Scanned(served, scores, ranks, labels)
+            yield Scanned(shard, served, list(self._found(shard, passing, depth)))
 
     def estimate(self, plan: Plan) -> tuple[float, float]:
         """Returns the recall of a plan, or of the deepest measured where it is deeper: mean, and error at CONFIDENCE.
@@ -180,6 +169,20 @@ class Scans:
         ranks: Places = self.truth.list_ranks[query, shard.lists[rows]].astype(np.int32)
         return ranks
 
+    def _scored(self, found: Scanned) -> tuple[Places, Float32Array, Int64Array]:
+        """Returns (n, candidates) of the rows that a scan found: the depth, counted from 0, at which a search meets
+        each; what its refine row scores, -inf behind the last; its label."""
+        shape = (len(self.asked), self._candidates)
+        scores = np.full(shape, -np.inf, np.float32)
+        ranks, labels = np.full(shape, _LOST, np.int32), np.full(shape, _NO_LABEL, np.int64)
+        for at, (query, rows) in enumerate(zip(self.asked.tolist(), found.rows, strict=True)):
+            there = slice(len(rows))
+            ranks[at, there] = self._ranks(query, found.shard, rows)
+            scores[at, there] = found.shard.nearest.space.score_rows(self._held_out.vectors[query], rows)
+            labels[at, there] = found.shard.labels[rows]
+        ranks[labels == self._held_out.labels[self.asked][:, None]] = _LOST
+        return ranks, scores, labels
+
     def _places(self, labels: Int64Array) -> Places:
         """Returns the place of each query's labels among its nearest, _LOST where they are none of them."""
         places = np.full(labels.shape, _LOST, np.int32)
@@ -192,9 +195,10 @@ class Scans:
 
     def measure(self, found: Scanned) -> None:
         """Tells what every plan that the scan serves would have found."""
-        ranks, best_first = found.ranks, np.argsort(-found.scores, axis=1)
-        scores = np.take_along_axis(found.scores, best_first, axis=1)
-        places = np.take_along_axis(self._places(found.labels), best_first, axis=1)
+        ranks, scores, labels = self._scored(found)
+        best_first = np.argsort(-scores, axis=1)
+        scores = np.take_along_axis(scores, best_first, axis=1)
+        places = np.take_along_axis(self._places(labels), best_first, axis=1)
         for depth in found.depths:
             nth = np.cumsum(ranks < depth, axis=1, dtype=np.int16)
             # In the order of scores: how many rows the codes of these lists put before each that was scanned.
@@ -238,7 +242,7 @@ class _Best:
         """Takes the best of the rows that are refined, of (n, m) in the order of their scores."""
         k = self.places.shape[1]
         nth = np.cumsum(is_refined, axis=1, dtype=np.int16)
-        queries, columns = np.nonzero(is_refined & (nth <= k))
+        queries, columns = np.divmod(np.flatnonzero(is_refined & (nth <= k)), nth.shape[1])
         at = queries, nth[queries, columns] - 1
         of_shard = _Best(len(scores), k)
         of_shard._scores[at], of_shard.places[at] = scores[queries, columns], places[queries, columns]

@@ -14,17 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.context import BuildContext
+from builder.ranged import RangedFile
 from shardlake.catalog.base import SegmentRow
 from shardlake.errors import Conflict, ErrorKind
-from shardlake.format.container import Container, decode_block, directory_offset, parse_tail
-from shardlake.format.segment import SEGMENT_KIND, Segment, check_strings, decode_segment
+from shardlake.format.container import Container
+from shardlake.format.segment import SEGMENT_KIND, Segment, SegmentVectors, check_strings, decode_segment, vectors_of
 from shardlake.limits import MAX_BLOCK_BYTES
-from shardlake.store.base import ByteRange
 from shardlake.types import BoolArray
 
 NAME = "survey"
 PART_BYTES = MAX_BLOCK_BYTES // 2  # of segments: their items fill one artefact, which is read whole
-_TAIL_BYTES = 64 * 1024  # a segment's directory is a few hundred bytes a space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,8 @@ def _make(context: BuildContext) -> Container:
     read = [_id_digests(context, row) for row in segments]
     live = _newest([digests for digests, _ in read])
     pointer = context.catalog.pointer(context.uid)
-    number = int(pointer.version.split("-")[0]) + 1 if pointer else 1
+    # After a rollback the pointer is not at the newest.
+    number = 1 + max((int(made.version.split("-")[0]) for made in context.catalog.versions(context.uid)), default=0)
     meta = {
         "version": f"{number:06d}-{blake2b(context.build_id.encode(), digest_size=4).hexdigest()}",
         "parent": pointer.version if pointer else None,
@@ -107,18 +107,12 @@ def _one_encoder_a_space(found: Sequence[dict[str, str]]) -> dict[str, str]:
 
 def _id_digests(context: BuildContext, row: SegmentRow) -> tuple[npt.NDArray[np.uint64], dict[str, str]]:
     """Returns (rows, 2) uint64, 128 bits of each id, of which no two meet by chance; and the encoders of the spaces."""
-    tail, size = context.store.get_suffix(row.key, _TAIL_BYTES)
-    offset = directory_offset(tail, size, SEGMENT_KIND)
-    if offset < size - len(tail):
-        tail, size = context.store.get_suffix(row.key, size - offset)
-    directory = parse_tail(tail, size, SEGMENT_KIND)
-    blocks = [directory.block("id_offsets"), directory.block("id")]
-    reads = context.store.get_ranges(row.key, [ByteRange(b.offset, b.offset + b.bytes) for b in blocks])
-    ends, ids = (decode_block("id", block, data) for block, data in zip(blocks, reads, strict=True))
+    file = RangedFile(context.store, row.key, SEGMENT_KIND)
+    ends, ids = file.arrays("id_offsets", "id")
     check_strings("id", ends, ids)
     cuts, text = ends.tolist(), ids.tobytes()
     digests = b"".join(blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(cuts))
-    return np.frombuffer(digests, "<u8").reshape(-1, 2), dict(directory.meta.get("encoders", {}))
+    return np.frombuffer(digests, "<u8").reshape(-1, 2), dict(file.meta.get("encoders", {}))
 
 
 def _newest(digests: Sequence[npt.NDArray[np.uint64]]) -> list[BoolArray]:
@@ -156,3 +150,10 @@ def read_segments(context: BuildContext, found: Survey, numbers: Sequence[int]) 
     for number in numbers:
         data = context.store.get(found.segments[number][1], max_bytes=MAX_BLOCK_BYTES)
         yield decode_segment(data), found.live[number]
+
+
+def read_vectors(context: BuildContext, found: Survey, number: int, space: str) -> tuple[SegmentVectors, BoolArray]:
+    """Returns the vectors of one space of a segment, and its live rows; nothing else of the segment is read."""
+    file = RangedFile(context.store, found.segments[number][1], SEGMENT_KIND)
+    live = found.live[number]
+    return vectors_of(*file.arrays(f"rows/{space}", f"vectors/{space}"), space=space, rows=len(live)), live

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from builder.context import BuildContext
-from builder.gather import ArtefactFile, ShardRows
+from builder.context import ARTEFACT_KIND, BuildContext
+from builder.gather import ShardRows
 from builder.inversion import Inverter
+from builder.ranged import RangedFile
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.manifest import ManifestTerms
@@ -115,7 +116,8 @@ def merge(context: BuildContext, version: str, shards: int) -> ManifestTerms | N
 
 
 def _merge(context: BuildContext, version: str, shards: int) -> Container:
-    files = [ArtefactFile(context, terms_name(shard_id)) for shard_id in range(shards)]
+    keys = [context.artefact_key(terms_name(shard_id)) for shard_id in range(shards)]
+    files = [RangedFile(context.store, key, ARTEFACT_KIND) for key in keys]
     key, path = locations.term_statistics(context.uid, version), context.scratch / "terms.bin"
     with path.open("wb") as sink:
         writer = StatisticsWriter(ContainerWriter(sink, TERM_KIND))
@@ -126,15 +128,15 @@ def _merge(context: BuildContext, version: str, shards: int) -> Container:
     return context.save(NAME, {}, {"key": key, "bytes": size, "tail_offset": tail_offset})
 
 
-def _read(file: ArtefactFile) -> Iterator[tuple[bytes, int]]:
-    for number in range(file.directory.meta["chunks"]):
-        text = file.whole(f"keys/{number}").tobytes()
-        ends = file.whole(f"ends/{number}").tolist()
-        yield from zip((text[a:b] for a, b in pairwise(ends)), file.whole(f"df/{number}").tolist(), strict=True)
+def _read(file: RangedFile) -> Iterator[tuple[bytes, int]]:
+    for number in range(file.meta["chunks"]):
+        keys, ends, df = file.arrays(f"keys/{number}", f"ends/{number}", f"df/{number}")
+        text = keys.tobytes()
+        yield from zip((text[a:b] for a, b in pairwise(ends.tolist())), df.tolist(), strict=True)
 
 
-def _totals(schema: CollectionSchema, files: list[ArtefactFile]) -> list[TextTotals]:
-    stated = [{each["name"]: each for each in file.directory.meta["attributes"]} for file in files]
+def _totals(schema: CollectionSchema, files: list[RangedFile]) -> list[TextTotals]:
+    stated = [{each["name"]: each for each in file.meta["attributes"]} for file in files]
     return [
         TextTotals(
             name=spec.name,

@@ -4,14 +4,16 @@ shard."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from builder.beside import ahead, beside
 from builder.context import BuildContext
 from builder.deal import Dealing
-from builder.survey import Survey, read_segments
+from builder.survey import Survey, read_vectors
 from shardlake.core import binary, ivf_rabitq, training, transforms
 from shardlake.core.binary import BinaryHash
 from shardlake.core.choosing import choose_transform
@@ -205,17 +207,18 @@ def _sample(context: BuildContext, found: Survey, spec: SpaceSpec, wanted: int) 
     are among all. Memory: twice the sample and one segment.
     """
     rng = np.random.default_rng([context.seed, 1])
+    reads = [partial(read_vectors, context, found, number, spec.name) for number in range(len(found.segments))]
     kept, numbers = [np.empty((0, spec.dimension), np.float32)], [np.empty(0)]
     rows, bound = 0, 1.0
-    for segment, live in read_segments(context, found, range(len(found.segments))):
-        part = segment.spaces[spec.name]
-        of_part = np.flatnonzero(live[part.rows])
-        rows += len(of_part)
-        drawn = rng.random(len(of_part))
-        kept.append(part.vectors[of_part[drawn < bound]])
-        numbers.append(drawn[drawn < bound])
-        if sum(map(len, numbers)) > 2 * wanted:
-            bound = _smallest(kept, numbers, wanted)
+    with beside(context.threads) as reader:
+        for part, live in ahead(reader, reads):
+            of_part = np.flatnonzero(live[part.rows])
+            rows += len(of_part)
+            drawn = rng.random(len(of_part))
+            kept.append(part.vectors[of_part[drawn < bound]])
+            numbers.append(drawn[drawn < bound])
+            if sum(map(len, numbers)) > 2 * wanted:
+                bound = _smallest(kept, numbers, wanted)
     _smallest(kept, numbers, wanted)
     return prepare(np.concatenate(kept), spec.metric), rows
 

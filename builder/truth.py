@@ -67,7 +67,13 @@ class MadeFilter:
 
     def passing(self, block: Block, drawn: npt.NDArray[np.float64], nearness: Float32Array) -> BoolArray:
         """Returns which rows of a block pass."""
-        rows: BoolArray = (drawn < self.share) | (nearness <= self.farther) | self.lists[block.lists]
+        if self.share >= 1:
+            return np.ones(len(drawn), bool)
+        rows: BoolArray = drawn < self.share
+        if self.kind is Kind.ANTI:
+            rows |= nearness <= self.farther
+        if self.kind in {Kind.SCATTERED, Kind.MIXED}:
+            rows |= self.lists.take(block.lists)
         return rows
 
 
@@ -240,17 +246,19 @@ class _Pass:
         # A block is compared once for all dense filters, and what is good enough for one of them is looked at by each.
         dense = [at for at, made in zip(self._nearest, self._made.filters, strict=True) if made.selectivity >= DENSE]
         near = _better(scores, np.min([nearest.bounds for nearest in dense], axis=0))
+        bits = np.zeros(len(block.rows), np.uint32)
         for number, (made, nearest) in enumerate(zip(self._made.filters, self._nearest, strict=True)):
             passes = made.passing(block, drawn, nearness)
             rows = np.flatnonzero(passes)
-            self.bits[block.number][block.rows[rows]] |= np.uint32(1 << number)
-            self._list_rows[number] += np.bincount(block.lists[rows], minlength=self._list_rows.shape[1])
+            bits |= passes * np.uint32(1 << number)
+            self._list_rows[number] += np.bincount(block.lists.take(rows), minlength=self._list_rows.shape[1])
             if made.selectivity >= DENSE:
                 found = near.only(passes[near.rows] & (near.scores > nearest.bounds[near.queries]))
             else:
                 found = _better(scores[rows], nearest.bounds)
                 found = found._replace(rows=rows[found.rows])
             nearest.add(found, block)
+        self.bits[block.number][block.rows] = bits
 
     def done(self) -> Pass:
         """Returns what all blocks have shown."""
@@ -297,8 +305,9 @@ def _cut(part: Block, *, is_first: bool) -> Iterable[Block]:
 
 
 def _leave_out(scores: Float32Array, labels: Int64Array, own: Int64Array) -> None:
-    """Makes each query's own row the farthest. `labels` ascend."""
-    places = np.minimum(np.searchsorted(labels, own), len(labels) - 1)
+    """Makes each query's own row the farthest."""
+    order = np.argsort(labels, kind="stable")  # of labels that ascend at no cost
+    places = order[np.minimum(np.searchsorted(labels, own, sorter=order), len(labels) - 1)]
     queries = np.flatnonzero(labels[places] == own)
     scores[places[queries], queries] = -np.inf
 
@@ -312,13 +321,14 @@ class _Pairs(NamedTuple):
 
     def only(self, keep: BoolArray) -> _Pairs:
         """Returns the pairs that are marked."""
-        return _Pairs(self.rows[keep], self.queries[keep], self.scores[keep])
+        at = np.flatnonzero(keep)
+        return _Pairs(self.rows[at], self.queries[at], self.scores[at])
 
 
 def _better(scores: Float32Array, bounds: Float32Array) -> _Pairs:
     """Returns the pairs of (rows, queries) scores that are above the query's bound."""
-    rows, queries = np.nonzero(scores > bounds)
-    return _Pairs(rows, queries, scores[rows, queries])
+    at = np.flatnonzero(scores > bounds)  # five times faster than a search along two axes
+    return _Pairs(*np.divmod(at, len(bounds)), scores.ravel()[at])
 
 
 class _Nearest:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from builder.beside import beside, written_beside
 from builder.columns import ColumnFacts, collect, write_columns
 from builder.context import BuildContext
-from builder.gather import ShardRows, gather, gathered_vectors
+from builder.gather import ShardRows, gather
 from builder.strings import ascending
 from builder.survey import Survey
 from builder.terms import write_terms
 from builder.train import TrainedSpace
-from builder.write_space import write_space, write_tail
+from builder.write_space import write_row_lists, write_space, write_tail
 from shardlake.catalog.base import ShardRow
 from shardlake.core.runs import runs
-from shardlake.engine.spaces import NO_LIST
 from shardlake.format import locations
 from shardlake.format.attributes import AttributeWriter
 from shardlake.format.container import Container, ContainerWriter
@@ -34,12 +33,23 @@ def shard_name(shard_id: int) -> str:
     return f"shard-{shard_id:05d}"
 
 
-def write(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], shards: int) -> list[ShardRow]:
-    """Writes the shards that do not stand yet; returns the shard map."""
+def write(
+    context: BuildContext,
+    found: Survey,
+    trained: dict[str, TrainedSpace],
+    shards: int,
+    collected: Callable[[], None],
+) -> list[ShardRow]:
+    """Writes the shards that do not stand yet; returns the shard map.
+
+    Args:
+        collected: called, of each shard written, when its columns are parsed: what goes on beside the writing anyway
+            does it then with a core that has no other work.
+    """
     rows = []
     for shard_id in range(shards):
         context.report("write", 0.45 + 0.35 * shard_id / shards)
-        stored = context.load(shard_name(shard_id)) or _write_shard(context, found, trained, shard_id)
+        stored = context.load(shard_name(shard_id)) or _write_shard(context, found, trained, shard_id, collected)
         rows.append(_decode(stored))
     return rows
 
@@ -66,15 +76,21 @@ def _decode(stored: Container) -> ShardRow:
     )
 
 
-def _write_shard(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], shard_id: int) -> Container:
-    dimensions = {name: space.spec.dimension for name, space in trained.items() if space.spec.source is None}
-    rows = gather(context, shard_id, len(found.parts), dimensions)
+def _write_shard(
+    context: BuildContext,
+    found: Survey,
+    trained: dict[str, TrainedSpace],
+    shard_id: int,
+    collected: Callable[[], None],
+) -> Container:
+    stored = [name for name, space in trained.items() if space.spec.source is None]
+    rows = gather(context, shard_id, len(found.parts), stored)
     order = _row_order(rows, next(iter(trained)))
     path = context.scratch / "shard.bin"
     with beside(context.threads) as worker, written_beside(worker, path) as sink:
         writer = ContainerWriter(sink, SHARD_KIND)
         terms = write_terms(context, writer, shard_id, rows, order)
-        tail_offset, facts = _write_parts(writer, context, found, trained, shard_id, rows, order, terms)
+        tail_offset, facts = _write_parts(writer, context, trained, shard_id, rows, order, terms, collected)
     key = locations.shard(context.uid, found.version, shard_id)
     size = path.stat().st_size
     context.store.upload_file(key, path)
@@ -95,27 +111,32 @@ def _write_shard(context: BuildContext, found: Survey, trained: dict[str, Traine
 
 def _row_order(rows: ShardRows, primary: str) -> Int64Array:
     """Returns which arrived row each row of the shard is: by primary list, then as they arrived; unlisted rows last."""
-    lists = rows.lists[primary].astype(np.int64)
-    return np.argsort(np.where(lists == NO_LIST, np.iinfo(np.int64).max, lists), kind="stable")
+    lists = np.full(rows.rows, np.iinfo(np.int64).max)
+    lists[rows.spaces[primary].rows] = rows.spaces[primary].lists
+    return np.argsort(lists, kind="stable")
 
 
 def _write_parts(  # noqa: PLR0917  # private: one caller
     container: ContainerWriter,
     context: BuildContext,
-    found: Survey,
     trained: dict[str, TrainedSpace],
     shard_id: int,
     rows: ShardRows,
     order: Int64Array,
     terms: TermWriter | None,
+    when_collected: Callable[[], None],
 ) -> tuple[int, ColumnFacts]:
     writer, schema = ShardWriter(container), context.schema
+    vectors, primary = rows.placed(order), next(iter(trained))
     with beside(context.threads) as worker:
         ids = worker.submit(rows.ids.take, order)
         by_id = worker.submit(lambda: ascending(ids.result()))
         collected = worker.submit(collect, schema.attributes, _batches(rows, order), context.scratch)
-        with gathered_vectors(context, shard_id, len(found.parts), rows):
-            described = [write_space(writer, space, shard_id, rows, order) for space in trained.values()]
+        worker.submit(when_collected)
+        with beside(context.threads) as reader:
+            described = [
+                write_space(writer, space, shard_id, vectors[space.stored_as], reader) for space in trained.values()
+            ]
         attributes = AttributeWriter(container, rows.rows)
         facts = write_columns(attributes, collected.result())
     writer.add_array("id_rank", np.argsort(by_id.result()).astype(np.uint32))
@@ -123,6 +144,8 @@ def _write_parts(  # noqa: PLR0917  # private: one caller
     _write_items(writer, rows, order)
     for name, space in trained.items():
         if space.spec.source is None:
+            if name != primary:
+                write_row_lists(writer, space, shard_id, vectors[name])
             writer.add_array(f"centroids/{name}", space.centroids[slice(*space.shard_lists(shard_id))])
     tail_offset = writer.begin_tail(list(trained))
     for space in trained.values():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from concurrent.futures import Executor
+from functools import partial
+from itertools import pairwise, repeat
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.gather import ShardRows
+from builder.beside import ahead
+from builder.gather import ShardVectors
 from builder.train import TrainedSpace
 from shardlake.core import ivf_pq, ivf_rabitq
 from shardlake.core.fast_scan import pack
@@ -26,20 +30,20 @@ EncodeLists = Callable[[Float32Array, Int64Array, Sequence[int]], list[ByteArray
 
 
 def write_space(
-    writer: ShardWriter, space: TrainedSpace, shard_id: int, rows: ShardRows, order: Int64Array
+    writer: ShardWriter, space: TrainedSpace, shard_id: int, vectors: ShardVectors, reader: Executor
 ) -> ShardSpace:
     """Writes the blocks of one space; returns what the shard's meta object says of it.
 
     Args:
         writer: of the shard. space: as trained. shard_id: which shard.
-        rows: of the shard, as they arrived. order: which arrived row each row of the shard is.
+        vectors: that the space is about, placed. reader: reads them ahead.
     """
     first_stop = space.shard_lists(shard_id)
     described = _described(space, first_stop)
     if space.spec.source is None:
-        _write_own(writer, space, described, first_stop, rows, order)
+        _write_own(writer, space, described, first_stop, vectors, reader)
     if space.hash is not None:
-        _write_buckets(writer, space, rows, order)
+        _write_buckets(writer, space, vectors)
     return described
 
 
@@ -77,22 +81,33 @@ def _write_own(  # noqa: PLR0917  # private: one caller
     space: TrainedSpace,
     described: ShardSpace,
     lists_of_shard: tuple[int, int],
-    rows: ShardRows,
-    order: Int64Array,
+    vectors: ShardVectors,
+    reader: Executor,
 ) -> None:
-    name, (first, stop) = space.spec.name, lists_of_shard
-    lists = rows.lists[name][order]
-    by_list = np.argsort(lists, kind="stable")
-    bounds = np.searchsorted(lists[by_list], np.arange(first, stop + 1))
+    first, stop = lists_of_shard
+    by_list = np.lexsort((vectors.rows, vectors.lists))
+    bounds = np.searchsorted(vectors.lists[by_list], np.arange(first, stop + 1))
+    groups = list(_groups(bounds))
+    members = [by_list[int(bounds[group.start]) : int(bounds[group.stop])] for group in groups]
+    reads = [partial(vectors.read, some) for some in members]
     encoder = _encoder(space)
-    for group in _groups(bounds):
-        members = by_list[int(bounds[group.start]) : int(bounds[group.stop])]
-        _write_lists(writer, space, described, encoder, rows, order, members, bounds, (first, group))
-    for number in range(stop - first):
-        members = by_list[bounds[number] : bounds[number + 1]]
-        writer.add_exact(described, rows.vectors[name][order[members]])
-    if name != next(iter(rows.lists)):
-        writer.add_array(f"row_lists/{name}", np.where(lists == NO_LIST, NO_LIST, lists - first).astype(np.int32))
+    if encoder is None:
+        ready: Iterator[_Ready] = repeat(_no_codes(space), len(groups))
+    else:
+        ready = ahead(reader, [partial(_made_ready, read) for read in reads])
+    for group, some, of_group in zip(groups, members, ready, strict=True):
+        _write_lists(writer, space, described, encoder, vectors.rows[some], of_group, bounds, (first, group))
+    for group, read in zip(groups, ahead(reader, reads), strict=True):
+        cuts = (bounds[group.start : group.stop + 1] - bounds[group.start]).tolist()
+        for start, end in pairwise(cuts):
+            writer.add_exact(described, read[start:end])
+
+
+def write_row_lists(writer: ShardWriter, space: TrainedSpace, shard_id: int, vectors: ShardVectors) -> None:
+    """Writes the list of each row, which only the rows' own order tells otherwise: that of the primary space."""
+    lists = np.full(vectors.shard_rows, NO_LIST, np.int32)
+    lists[vectors.rows] = vectors.lists - space.shard_lists(shard_id)[0]
+    writer.add_array(f"row_lists/{space.spec.name}", lists)
 
 
 def _encoder(space: TrainedSpace) -> EncodeLists | None:
@@ -114,6 +129,24 @@ def _encoder(space: TrainedSpace) -> EncodeLists | None:
     return encode
 
 
+class _Ready(NamedTuple):
+    """Vectors of some lists, and their refine rows."""
+
+    vectors: Float32Array
+    refine: npt.NDArray[np.int8]
+    scales: Float32Array
+
+
+def _made_ready(read: Callable[[], Float32Array]) -> _Ready:
+    vectors = read()
+    return _Ready(vectors, *quantize_rows(vectors))
+
+
+def _no_codes(space: TrainedSpace) -> _Ready:
+    dimension = space.spec.dimension
+    return _Ready(np.empty((0, dimension), np.float32), np.empty((0, dimension), np.int8), np.empty(0, np.float32))
+
+
 def _groups(bounds: Int64Array) -> Iterator[range]:
     """Yields ranges of consecutive lists of about BATCH_ROWS rows together."""
     start = 0
@@ -128,46 +161,41 @@ def _write_lists(  # noqa: PLR0917  # private: one caller
     space: TrainedSpace,
     described: ShardSpace,
     encoder: EncodeLists | None,
-    rows: ShardRows,
-    order: Int64Array,
     members: Int64Array,
+    ready: _Ready,
     bounds: Int64Array,
     numbers: tuple[int, range],
 ) -> None:
-    name, (first, group) = space.spec.name, numbers
-    begin = int(bounds[group.start])
-    if encoder is None:
-        refine: npt.NDArray[np.int8] = np.empty((0, space.spec.dimension), np.int8)
-        scales = np.empty(0, np.float32)
-        packed = [_NOTHING] * len(group)
-    else:
-        vectors = np.asarray(rows.vectors[name][order[members]])
-        refine, scales = quantize_rows(vectors)
-        lists = rows.lists[name][order[members]].astype(np.int64)
-        packed = encoder(space.of_codes(vectors), lists, [first + number for number in group])
-    for number, codes in zip(group, packed, strict=True):
-        part = slice(int(bounds[number]) - begin, int(bounds[number + 1]) - begin)
+    first, group = numbers
+    ends = bounds[group.start : group.stop + 1] - bounds[group.start]
+    packed = [_NOTHING] * len(group)
+    if encoder is not None:
+        wanted = range(first + group.start, first + group.stop)
+        packed = encoder(space.of_codes(ready.vectors), np.repeat(wanted, np.diff(ends)), wanted)
+    for number, codes, (start, stop) in zip(group, packed, pairwise(ends.tolist()), strict=True):
         head = ListHead(
-            rows=members[part].astype(np.uint32),
+            rows=members[start:stop].astype(np.uint32),
             packed=codes,
             centroid=None if encoder is None else space.centroids[first + number],
         )
-        writer.add_list(described, ListBlock(head=head, scales=scales[part], refine=refine[part]))
+        writer.add_list(
+            described, ListBlock(head=head, scales=ready.scales[start:stop], refine=ready.refine[start:stop])
+        )
 
 
-def _write_buckets(writer: ShardWriter, space: TrainedSpace, rows: ShardRows, order: Int64Array) -> None:
+def _write_buckets(writer: ShardWriter, space: TrainedSpace, vectors: ShardVectors) -> None:
     """Writes every bucket of every table, also the empty ones: a bucket's number is its place."""
     assert space.hash is not None
-    has = np.flatnonzero(rows.lists[space.stored_as][order] != NO_LIST)
-    vectors = rows.vectors[space.stored_as]
-    codes = np.empty((len(has), len(space.hash.directions) // 8), np.uint8)
-    for start in range(0, len(has), BATCH_ROWS):
-        part = has[start : start + BATCH_ROWS]
-        codes[start : start + BATCH_ROWS] = space.hash.encode(np.asarray(vectors[order[part]]))
+    codes = np.empty((len(vectors.rows), len(space.hash.directions) // 8), np.uint8)
+    for start in range(0, len(codes), BATCH_ROWS):
+        some = np.arange(start, min(start + BATCH_ROWS, len(codes)))
+        codes[some] = space.hash.encode(vectors.read(some))
+    by_row = np.argsort(vectors.rows)
+    rows, codes = vectors.rows[by_row].astype(np.uint32), codes[by_row]
     for table, keys in enumerate(space.hash.keys(codes).T):
         by_key = np.argsort(keys, kind="stable")
         first = table << space.hash.key_bits
         ends = np.searchsorted(keys[by_key], np.arange(first, first + (1 << space.hash.key_bits) + 1)).tolist()
         for start, stop in pairwise(ends):
             members = by_key[start:stop]
-            writer.add_bucket(space.spec.name, has[members].astype(np.uint32), codes[members])
+            writer.add_bucket(space.spec.name, rows[members], codes[members])

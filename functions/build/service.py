@@ -12,7 +12,7 @@ from builder import job
 from builder.context import BuildContext, EncodeTexts
 from shardlake.catalog.base import BuildRow, BuildState, Catalog
 from shardlake.contracts.collection import schema_of_body
-from shardlake.core.training import threads
+from shardlake.core.threads import threads
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.limits import MIB
 from shardlake.store.base import ObjectStore

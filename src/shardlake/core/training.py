@@ -9,9 +9,6 @@ Seeds are fixed by the caller: the same sample gives the same quantizers on the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import pairwise
 
 import faiss
@@ -20,6 +17,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from shardlake.core.ivf_pq import BITS, Codebook, faiss_metric
+from shardlake.core.threads import shared
 from shardlake.core.vectors import SUBVECTOR, pad, padded_dimension, prepare
 from shardlake.types import Float32Array, Int64Array, Metric
 
@@ -37,17 +35,6 @@ def _gpus() -> int:
     """Returns how many GPUs faiss sees."""
     count: int = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
     return count
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Runs faiss on that many threads within the block."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def list_count(rows: int) -> int:
@@ -157,8 +144,8 @@ def train_quantizer(residuals: Float32Array) -> faiss.ProductQuantizer:
     m = dimension // SUBVECTOR
     workers = min(m, faiss.omp_get_max_threads())
     bounds = SUBVECTOR * np.linspace(0, m, workers + 1).astype(np.int64)
-    with ThreadPoolExecutor(workers, thread_name_prefix="quantizer") as pool:
-        learned = list(pool.map(_codewords, (residuals[:, a:b] for a, b in pairwise(bounds))))
+    # Hundreds of tiny clusterings: on shared cores faiss's threads wait for each other, 20 times longer than they work.
+    learned = shared(_codewords, (residuals[:, a:b] for a, b in pairwise(bounds)))
     quantizer = faiss.ProductQuantizer(dimension, m, BITS)
     faiss.copy_array_to_vector(np.concatenate(learned), quantizer.centroids)
     return quantizer
@@ -167,9 +154,7 @@ def train_quantizer(residuals: Float32Array) -> faiss.ProductQuantizer:
 def _codewords(residuals: Float32Array) -> Float32Array:
     dimension = residuals.shape[1]
     quantizer = faiss.ProductQuantizer(dimension, dimension // SUBVECTOR, BITS)
-    # Hundreds of tiny clusterings: on shared cores faiss's threads wait for each other, 20 times longer than they work.
-    with threads(1):
-        quantizer.train(np.ascontiguousarray(residuals))
+    quantizer.train(np.ascontiguousarray(residuals))
     return np.asarray(faiss.vector_to_array(quantizer.centroids), np.float32)
 
 
@@ -197,11 +182,9 @@ def assign(vectors: Float32Array, centroids: Float32Array, metric: Metric) -> In
                 scores -= halves
         scores.argmax(axis=1, out=nearest[start : start + together])
 
-    workers = faiss.omp_get_max_threads()
-    # Each of ours computes its own products: those of the BLAS wait for the next one by spinning, on cores that other
-    # stages of a build need.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers, thread_name_prefix="assign") as pool:
-        list(pool.map(find, range(0, len(vectors), together)))
+    # Each of ours computes its own products: threads of the BLAS, too, wait for the next one by spinning.
+    with threadpool_limits(1, user_api="blas"):
+        shared(find, range(0, len(vectors), together))
     return nearest
 
 

@@ -19,23 +19,29 @@ def padded_dimension(dimension: int) -> int:
     return -(-dimension // DIMENSION_MULTIPLE) * DIMENSION_MULTIPLE
 
 
-CACHED_ROWS = 256  # refine rows to make or score at a time: their float32 stays in the processor's cache
+CACHED_ROWS = 256  # refine rows to score at a time: their float32 stays in the processor's cache
+_MADE_ROWS = 1_024  # rows to make ready at a time: more than are best alone, since beside other threads each step waits
 
 
-def prepare(vectors: Float32Array, metric: Metric) -> Float32Array:
+def prepare(vectors: Float32Array, metric: Metric, out: Float32Array | None = None) -> Float32Array:
     """Returns vectors as they are stored and searched: unit length for cosine, as they are otherwise.
 
     Args:
         vectors: (n, d) float32. A zero vector stays zero: its cosine with anything is taken as 0.
         metric: of the space.
+        out: (n, d) float32 to write them to; None makes an array where one is needed.
     """
     if metric is not Metric.COSINE:
-        return np.ascontiguousarray(vectors, np.float32)
-    # Norms in float64: the square of a large float32 would overflow.
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, None]
-    unit: Float32Array = np.divide(
-        vectors, norms, out=np.zeros(vectors.shape, np.float32), where=norms > 0, casting="unsafe"
-    )
+        if out is None:
+            return np.ascontiguousarray(vectors, np.float32)
+        out[:] = vectors
+        return out
+    unit = np.empty(vectors.shape, np.float32) if out is None else out
+    for start in range(0, len(vectors), _MADE_ROWS):
+        # Norms in float64: the square of a large float32 would overflow.
+        wide = vectors[start : start + _MADE_ROWS].astype(np.float64)
+        norms = np.sqrt(np.vecdot(wide, wide))
+        unit[start : start + _MADE_ROWS] = wide / np.where(norms > 0, norms, 1.0)[:, None]
     return unit
 
 
@@ -54,8 +60,8 @@ def quantize_rows(vectors: Float32Array) -> tuple[npt.NDArray[np.int8], Float32A
     The scale is a row's largest magnitude / 127, so the error of a component is at most half a scale.
     """
     codes, scales = np.empty(vectors.shape, np.int8), np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), CACHED_ROWS):
-        part = slice(start, start + CACHED_ROWS)
+    for start in range(0, len(vectors), _MADE_ROWS):
+        part = slice(start, start + _MADE_ROWS)
         scales[part] = np.abs(vectors[part]).max(axis=1, initial=0.0) / np.float32(127)
         # Divided, not multiplied by an inverse: that of a tiny scale would overflow. A row without a scale rounds to
         # zeros; among the smallest numbers there are the rounding of the scale itself can lead past 127.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -107,9 +108,26 @@ def decode_segment(data: bytes) -> Segment:
     rows = len(id_offsets) - 1
     if len(payload_offsets) != rows + 1:
         raise FormatError("a segment's ids and payloads differ in number")
-    spaces = {name: _vectors(file, name, rows) for name in _space_names(file)}
+    spaces = {
+        name: vectors_of(file.array(f"rows/{name}"), file.array(f"vectors/{name}"), space=name, rows=rows)
+        for name in _space_names(file)
+    }
     _check_utf8(ids, id_offsets)
     return Segment(id_text=ids, id_offsets=id_offsets, payload=payload, payload_offsets=payload_offsets, spaces=spaces)
+
+
+def vectors_of(numbers: npt.NDArray[Any], vectors: npt.NDArray[Any], *, space: str, rows: int) -> SegmentVectors:
+    """Returns the vectors of a space from its two blocks. Raises FormatError when they contradict the format.
+
+    Args:
+        numbers, vectors: what lies in `rows/{space}` and `vectors/{space}`.
+        space: for the error. rows: of the segment.
+    """
+    expect(f"rows/{space}", numbers, np.uint32, (None,))
+    expect(f"vectors/{space}", vectors, np.float32, (len(numbers), None))
+    if len(numbers) and int(numbers.max()) >= rows:
+        raise FormatError("a segment's rows and vectors differ", space=space)
+    return SegmentVectors(rows=numbers, vectors=vectors)
 
 
 def _check_utf8(text: memoryview, offsets: npt.NDArray[np.uint64]) -> None:
@@ -138,14 +156,6 @@ def _space_names(file: Container) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise FormatError("the segment's meta object is not what the format says")
     return names
-
-
-def _vectors(file: Container, space: str, rows: int) -> SegmentVectors:
-    numbers = expect(f"rows/{space}", file.array(f"rows/{space}"), np.uint32, (None,))
-    vectors = expect(f"vectors/{space}", file.array(f"vectors/{space}"), np.float32, (len(numbers), None))
-    if len(numbers) and int(numbers.max()) >= rows:
-        raise FormatError("a segment's rows and vectors differ", space=space)
-    return SegmentVectors(rows=numbers, vectors=vectors)
 
 
 def _add_strings(writer: ContainerWriter, name: str, values: Sequence[bytes]) -> None:

@@ -241,7 +241,7 @@ def test_of_two_builds_at_a_time_one_commits_and_the_other_fails_and_does_no_dam
     assert lake.ids(k=100) == [one.id for one in SMALL]
 
 
-@pytest.mark.parametrize("artefact", ["survey", "train-v", "part-00000", "shard-00001", "curve-w"])
+@pytest.mark.parametrize("artefact", ["survey", "train-v", "rows-00000", "shard-00001", "curve-w"])
 def test_two_runs_of_one_build_at_a_time_agree_on_what_was_made_first(tmp_path: Path, artefact: str) -> None:
     lake = _small(tmp_path)
     whole = _small(tmp_path)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shardlake.core import training
+from shardlake.core.threads import threads
 from shardlake.core.vectors import prepare
 from shardlake.types import Float32Array, Metric
 from tests.lake import unit_rows
@@ -122,7 +123,7 @@ def test_codewords_do_not_depend_on_how_many_threads_learn_them(dimension: int) 
 
     learned = []
     for count in (1, 2, 3):
-        with training.threads(count):
+        with threads(count):
             quantizer = training.train_quantizer(residuals)
             learned.append(faiss.vector_to_array(quantizer.centroids).tobytes())
 
@@ -144,7 +145,7 @@ def test_lists_do_not_depend_on_how_many_threads_find_them(monkeypatch: pytest.M
 
     found = []
     for count in (1, 2, 5):
-        with training.threads(count):
+        with threads(count):
             found.append(training.assign(vectors, centroids, Metric.L2).tobytes())
 
     assert len(set(found)) == 1
@@ -174,7 +175,7 @@ def test_faiss_has_its_threads_back_after_a_block_even_one_that_failed() -> None
     before = faiss.omp_get_max_threads()
 
     def breaks() -> None:
-        with training.threads(before + 1):
+        with threads(before + 1):
             assert faiss.omp_get_max_threads() == before + 1
             raise ZeroDivisionError
 
