@@ -1,4 +1,4 @@
-"""Builds: start one, follow one; and the versions that they made."""
+"""Builds: start one, follow one; and the versions that they made: their history, and the way back to one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import orjson
 
 from functions.api.world import World
 from shardlake.catalog.base import BuildRow, BuildState, CollectionRow, Pointer
-from shardlake.contracts.common import parse_object
+from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.http import Request, Response, json_response
+from shardlake.contracts.rollback import RollbackModel
 from shardlake.errors import Conflict, ErrorKind, InvalidInput, NotFound, ShardlakeError, Unavailable
 
 QUEUED = "queued"
@@ -57,6 +58,19 @@ def list_versions(world: World, request: Request, *, name: str) -> Response:
     current = world.catalog.pointer(row.uid)
     history = [_version(pointer) for pointer in reversed(world.catalog.versions(row.uid))]
     return json_response(200, {"current": current.version if current else None, "versions": history})
+
+
+def rollback(world: World, request: Request, *, name: str) -> Response:
+    """Makes an earlier version current: 200 with it, also where it is current already.
+
+    Nothing is lost: the versions after it stay, and what they have taken in is in the next build again.
+    """
+    row = world.collection(name)
+    version = validated(RollbackModel, parse_object(request.body)).version
+    current = world.catalog.pointer(row.uid)
+    if current is None:
+        raise NotFound("the collection was never built", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
+    return json_response(200, _version(world.catalog.roll_back(row.uid, expected=current.version, version=version)))
 
 
 def _start(world: World, row: CollectionRow, build: BuildRow) -> None:

@@ -29,6 +29,7 @@ OPERATIONS: dict[str, Operation] = {
     "post_build": builds.post_build,
     "get_build": builds.get_build,
     "list_versions": builds.list_versions,
+    "rollback": builds.rollback,
     "encode": encode.encode,
 }
 """What serves each served route of the table that the api function owns."""

@@ -149,6 +149,60 @@ def test_before_the_first_build_there_is_no_pointer(catalog: Catalog) -> None:
     assert catalog.shard_rows("u", "000001-a") == []
 
 
+def test_a_rollback_makes_an_earlier_version_current_and_loses_none(catalog: Catalog) -> None:
+    catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[shard_row(0)])
+    catalog.commit("u", expected="000001-a", pointer=pointer_to("000002-b"), shards=[shard_row(1)])
+
+    assert catalog.roll_back("u", expected="000002-b", version="000001-a") == pointer_to("000001-a")
+
+    assert catalog.pointer("u") == pointer_to("000001-a")
+    assert catalog.versions("u") == [pointer_to("000001-a"), pointer_to("000002-b")]
+    assert catalog.shard_rows("u", "000002-b") == [shard_row(1)]
+    assert catalog.roll_back("u", expected="000001-a", version="000002-b") == pointer_to("000002-b")  # and forward
+
+
+def test_a_rollback_to_a_version_that_never_was_is_not_found(catalog: Catalog) -> None:
+    catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[])
+
+    with pytest.raises(NotFound) as caught:
+        catalog.roll_back("u", expected="000001-a", version="000002-b")
+    assert caught.value.kind is ErrorKind.VERSION_NOT_FOUND
+    assert catalog.pointer("u") == pointer_to("000001-a")
+
+
+def test_a_rollback_from_elsewhere_is_a_conflict_and_from_its_own_end_none(catalog: Catalog) -> None:
+    for number, version in enumerate(["000001-a", "000002-b", "000003-c"]):
+        expected = catalog.versions("u")[-1].version if number else None
+        catalog.commit("u", expected=expected, pointer=pointer_to(version), shards=[])
+
+    with pytest.raises(Conflict) as caught:
+        catalog.roll_back("u", expected="000002-b", version="000001-a")
+    assert caught.value.kind is ErrorKind.COMMIT_CONFLICT
+    assert catalog.roll_back("u", expected="000002-b", version="000003-c") == pointer_to("000003-c")
+    assert catalog.pointer("u") == pointer_to("000003-c")
+
+
+def test_a_build_that_was_begun_before_a_rollback_does_not_undo_it(catalog: Catalog) -> None:
+    catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[])
+    catalog.commit("u", expected="000001-a", pointer=pointer_to("000002-b"), shards=[])
+    catalog.roll_back("u", expected="000002-b", version="000001-a")
+
+    with pytest.raises(Conflict):
+        catalog.commit("u", expected="000002-b", pointer=pointer_to("000003-c"), shards=[])
+    catalog.commit("u", expected="000001-a", pointer=pointer_to("000003-d"), shards=[])
+    assert catalog.pointer("u") == pointer_to("000003-d")
+
+
+def test_a_rollback_whose_reply_was_lost_is_repeated(catalog: Catalog) -> None:
+    catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[])
+    catalog.commit("u", expected="000001-a", pointer=pointer_to("000002-b"), shards=[])
+    lossy = LostReplyCatalog(catalog)
+
+    with pytest.raises(CommitUnknown):
+        lossy.roll_back("u", expected="000002-b", version="000001-a")
+    assert lossy.roll_back("u", expected="000002-b", version="000001-a") == pointer_to("000001-a")
+
+
 def test_a_commit_moves_the_pointer_and_keeps_the_map(catalog: Catalog) -> None:
     rows = [shard_row(number) for number in (11, 2, 0)]
     catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=rows)

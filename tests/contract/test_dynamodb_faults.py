@@ -112,6 +112,53 @@ def test_a_commit_that_always_meets_another_transaction_is_overloaded(line: Line
     assert catalog.pointer("u") is None
 
 
+def two_versions(catalog: DynamoCatalog) -> None:
+    commit(catalog)
+    catalog.commit("u", expected="000001-a", pointer=pointer_to("000002-b"), shards=[])
+
+
+def test_a_rollback_whose_reply_is_lost_is_read_back(line: Line, catalog: DynamoCatalog) -> None:
+    two_versions(catalog)
+    line.faults = {"put_item": [lose_reply]}
+
+    assert catalog.roll_back("u", expected="000002-b", version="000001-a") == pointer_to("000001-a")
+    assert catalog.pointer("u") == pointer_to("000001-a")
+
+
+def test_a_rollback_whose_request_is_lost_is_unknown_and_can_be_repeated(line: Line, catalog: DynamoCatalog) -> None:
+    two_versions(catalog)
+    line.faults = {"put_item": [lose_request]}
+
+    with pytest.raises(CommitUnknown) as caught:
+        catalog.roll_back("u", expected="000002-b", version="000001-a")
+    assert caught.value.__cause__ is LOST
+    assert catalog.pointer("u") == pointer_to("000002-b")
+    assert catalog.roll_back("u", expected="000002-b", version="000001-a") == pointer_to("000001-a")
+
+
+def test_a_rollback_is_unknown_when_reading_back_fails_too(line: Line, catalog: DynamoCatalog) -> None:
+    def lose_then_cut(call: Call, arguments: dict[str, Any]) -> Any:
+        line.faults["get_item"] = [lose_request]
+        return lose_reply(call, arguments)
+
+    two_versions(catalog)
+    line.faults = {"put_item": [lose_then_cut]}
+
+    with pytest.raises(CommitUnknown):
+        catalog.roll_back("u", expected="000002-b", version="000001-a")
+    assert catalog.pointer("u") == pointer_to("000001-a")
+
+
+def test_a_rollback_that_meets_another_transaction_is_tried_again(line: Line, catalog: DynamoCatalog) -> None:
+    def meet_a_commit(call: Call, arguments: dict[str, Any]) -> Any:
+        raise ClientError({"Error": {"Code": "TransactionConflictException", "Message": "busy"}}, "PutItem")
+
+    two_versions(catalog)
+    line.faults = {"put_item": [meet_a_commit, meet_a_commit]}
+
+    assert catalog.roll_back("u", expected="000002-b", version="000001-a") == pointer_to("000001-a")
+
+
 def test_a_pointer_that_moves_after_the_first_look_is_a_conflict(line: Line, catalog: DynamoCatalog) -> None:
     def move_first(call: Call, arguments: dict[str, Any]) -> Any:
         catalog.commit("u", expected=None, pointer=pointer_to("000001-b"), shards=[])

@@ -80,9 +80,19 @@ def test_lines_go_in_and_come_out_by_vector_and_filter(shell: CloudShell, tmp_pa
     assert found["shards"]["requested"] == found["shards"]["searched"] >= 1
     shown = shell("collections", "show", "cli-vectors")
     assert (shown["rows"], shown["rejected"], shown["pending"]["items"]) == (200, 1, 0)
-    assert [one["is_current"] for one in shell("versions", *c)["versions"]] == [True]
+    (first,) = shell("versions", *c)["versions"]
+    assert first["is_current"]
     assert shell("ingest", tmp_path / "rows.jsonl", *c)["unchanged"] == 1
     assert shell("bench", *c, "--queries", 5)["partial"] == 0
+
+    (tmp_path / "late.jsonl").write_text(json.dumps({"id": "late", "vectors": {"own": vectors[7].tolist()}}))
+    shell("ingest", tmp_path / "late.jsonl", *c, "--build")
+    ask = ("search", *c, "--vector", tmp_path / "asked.json", "--k", 2)
+    assert [hit["id"] for hit in shell(*ask)["hits"]] == ["late", "row-007"]
+    assert shell("rollback", first["version"], *c)["rows"] == 200
+    after = shell(*ask)
+    assert (after["version"], [hit["id"] for hit in after["hits"]][:1]) == (first["version"], ["row-007"])
+    assert [one["is_current"] for one in shell("versions", *c)["versions"]] == [False, True]
 
 
 def test_a_folder_of_pictures_is_searched_by_words_by_a_picture_and_by_both(

@@ -65,6 +65,19 @@ class CatalogMachine(RuleBasedStateMachine):
         version = f"{self.serial:06d}-{writer}"
         self._attempt(writer, loss, (self.seen[writer], _pointer(version), [_shard(self.serial)]))
 
+    @precondition(lambda self: self.landed)
+    @rule(writer=WRITERS, data=st.data())
+    def roll_back(self, writer: str, data: st.DataObject) -> None:
+        version, expected = data.draw(st.sampled_from(sorted(self.landed))), self.seen[writer]
+        try:
+            found = self.catalog.roll_back("u", expected=expected or "", version=version)
+        except Conflict:
+            assert self.current not in {expected, version}
+            return
+        assert self.current in {expected, version}, "a rollback from elsewhere moved the pointer"
+        assert found == self.landed[version][0]
+        self.current = self.seen[writer] = version
+
     @precondition(lambda self: self.pending)
     @rule(data=st.data(), loss=LOSSES)
     def repeat(self, data: st.DataObject, loss: str) -> None:

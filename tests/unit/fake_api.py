@@ -98,6 +98,10 @@ class FakeApi:
                 return answer(200, states.pop(0) if len(states) > 1 else states[0])
             case "GET", ["collections", name, "versions"]:
                 return answer(200, {"current": "000001-aa", "versions": [{"version": "000001-aa", "rows": 3}]})
+            case "POST", ["collections", name, "rollback"]:
+                if orjson.loads(request.content) != {"version": "000001-aa"}:
+                    return error(404, "version-not-found", "there is no such version")
+                return answer(200, {"version": "000001-aa", "rows": 3})
         return error(404, "route-not-found", "no such route")
 
     def _create(self, name: str, schema: dict[str, Any]) -> httpx.Response:

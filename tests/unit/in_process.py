@@ -59,7 +59,7 @@ class InProcess:
             store=self.store,
             invoker=self.invoker,
             now=self._now,
-            new_id=lambda: f"{next(self.numbers):032x}",
+            new_id=lambda: f"{next(self.numbers):012x}".ljust(32, "0"),
         )
         return answer(event, lambda: world, observer=Observer("api"), request_id="r", deadline=_deadline())
 

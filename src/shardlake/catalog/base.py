@@ -157,6 +157,17 @@ class Catalog(Protocol):
             CommitUnknown: when the reply was lost and reading back failed too.
         """
 
+    def roll_back(self, uid: str, *, expected: str, version: str) -> Pointer:
+        """Makes a committed version current again if the pointer still is at `expected`; returns it.
+
+        Where it is current already, by whomever, that is no error: so a repetition after a lost reply is none.
+
+        Raises:
+            NotFound: version-not-found, when no such version was committed.
+            Conflict: commit-conflict, when another writer certainly moved the pointer.
+            CommitUnknown: when the reply was lost and reading back failed too.
+        """
+
     def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
         """Returns the shard map of one version, by shard_id."""
 

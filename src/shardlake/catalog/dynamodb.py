@@ -159,6 +159,25 @@ class DynamoCatalog:
         self._tables.write_all(self._shards, items)
         self._move_pointer(uid, expected, pointer)
 
+    def roll_back(self, uid: str, *, expected: str, version: str) -> Pointer:
+        """Makes a committed version current again if the pointer still is at `expected`. Cost: a read and a write."""
+        target = self._get(Pointer, uid, f"version#{version}")
+        if target is None:
+            raise NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
+        moved = self._pointer_put(uid, expected, target)
+        for wait_s in backoff():
+            try:
+                self._client.put_item(**moved)
+                return target
+            except (ClientError, BotoCoreError) as exc:
+                verdict = self._verdict_of_rollback(uid, expected, target, exc)
+                if verdict is None:
+                    return target
+                if not isinstance(verdict, Overloaded):
+                    raise verdict from exc
+            self._sleep(wait_s)
+        raise Overloaded(_BUSY.message, kind=_BUSY.kind, service=ERRORS.service)
+
     def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
         """Returns the shard map of one version, by shard_id."""
         return [from_item(ShardRow, item) for item in self._tables.query(self._shards, f"{uid}#{version}")]
@@ -238,15 +257,18 @@ class DynamoCatalog:
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
         version = {**_key(uid, f"version#{pointer.version}"), **to_item(pointer)}
+        added = {"TableName": self._table, "Item": version, "ConditionExpression": ROW_IS_NEW}
+        return [{"Put": added}, {"Put": self._pointer_put(uid, expected, pointer)}]
+
+    def _pointer_put(self, uid: str, expected: str | None, pointer: Pointer) -> dict[str, Any]:
         moved: dict[str, Any] = {"TableName": self._table, "Item": {**_key(uid, POINTER), **to_item(pointer)}}
         if expected is None:
-            moved["ConditionExpression"] = ROW_IS_NEW
-        else:
-            moved["ConditionExpression"] = POINTER_IS_EXPECTED
-            moved["ExpressionAttributeNames"] = {"#version": "version"}
-            moved["ExpressionAttributeValues"] = {":expected": {"S": expected}}
-        added = {"TableName": self._table, "Item": version, "ConditionExpression": ROW_IS_NEW}
-        return [{"Put": added}, {"Put": moved}]
+            return moved | {"ConditionExpression": ROW_IS_NEW}
+        return moved | {
+            "ConditionExpression": POINTER_IS_EXPECTED,
+            "ExpressionAttributeNames": {"#version": "version"},
+            "ExpressionAttributeValues": {":expected": {"S": expected}},
+        }
 
     def _verdict(
         self, uid: str, expected: str | None, pointer: Pointer, exc: ClientError | BotoCoreError
@@ -266,6 +288,22 @@ class DynamoCatalog:
             return _moved(expected, pointer)
         # Cancelled for another reason: it met another transaction, or a throttle, and certainly did not land.
         return ERRORS.translate(exc) if cancelled else _unknown(pointer)
+
+    def _verdict_of_rollback(
+        self, uid: str, expected: str, target: Pointer, exc: ClientError | BotoCoreError
+    ) -> ShardlakeError | None:
+        """Returns what a failed rollback means: None when it landed all the same, Overloaded when to try again."""
+        try:
+            current = self.pointer(uid)
+        except ShardlakeError:
+            return _unknown(target)
+        if current is not None and current.version == target.version:
+            return None
+        if current is None or current.version != expected:
+            return _moved(expected, target)
+        # Still where it was: the write was refused, throttled, or lost on its way and may yet arrive.
+        translated = ERRORS.translate(exc)
+        return translated if isinstance(translated, Overloaded | Forbidden) else _unknown(target)
 
 
 def connect(*, endpoint_url: str | None = None) -> DynamoDBClient:

@@ -32,6 +32,13 @@ _add(LOCAL, cloud.up, cloud.down, cloud.status, cloud.open_console, cloud.demo, 
 app.add_typer(collections.app, name="collections", rich_help_panel=DATA)
 app.add_typer(later.items, name="items", rich_help_panel=DATA)
 _add(
-    DATA, ingest.ingest, search.search, builds.build, builds.versions, later.rollback, export.export_faiss, search.bench
+    DATA,
+    ingest.ingest,
+    search.search,
+    builds.build,
+    builds.versions,
+    builds.rollback,
+    export.export_faiss,
+    search.bench,
 )
 _add(AWS, later.cost, later.deploy, later.destroy)

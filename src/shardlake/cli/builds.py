@@ -1,4 +1,4 @@
-"""`build` and `versions`: making what was taken in searchable."""
+"""`build`, `versions` and `rollback`: making what was taken in searchable, and going back."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def versions(
         found = client.collection(chosen_collection(client, collection)).versions()
     value = {"versions": [dict(one.raw) | {"is_current": one.current} for one in found]}
     Output(as_json=as_json).emit(value, lambda console: _show(console, found))
+
+
+def rollback(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="The version to go back to, as `shardlake versions` lists it.")],
+    *,
+    collection: CollectionName = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an earlier version current again; those after it stay."""
+    with session_of(context).client(data_dir) as client:
+        found = client.collection(chosen_collection(client, collection)).rollback(version)
+    said = f"version [bold]{found.version}[/] is current: {found.rows:,} items"
+    Output(as_json=as_json).emit(found.raw, lambda console: console.print(said))
 
 
 def build_and_follow(client: Client, name: str, output: Output) -> Build:

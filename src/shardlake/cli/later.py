@@ -40,16 +40,6 @@ def items_scan(collection: CollectionName = None, data_dir: DataDir = None, as_j
     _refuse("items scan")
 
 
-def rollback(
-    version: Annotated[str, typer.Argument(help="The version to go back to.")],
-    collection: CollectionName = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make an earlier version current again (not in this release)."""
-    _refuse("rollback")
-
-
 def cost(as_json: AsJson = False) -> None:
     """Say what a workload would cost on AWS, before deploying (not in this release)."""
     _refuse("cost")

@@ -246,6 +246,11 @@ def to_versions(raw: dict[str, Any]) -> list[Version]:
     return [_to_version(one, current=raw.get("current") == one["version"]) for one in raw["versions"]]
 
 
+def to_current_version(raw: dict[str, Any]) -> Version:
+    """Reads the version that has become current."""
+    return _to_version(raw, current=True)
+
+
 def to_batch(raw: dict[str, Any]) -> list[SearchAnswer | ShardlakeError]:
     """Reads the answers of a batch: one that failed is an error, not raised."""
     return [error_in(one) if "error" in one else to_search(one) for one in raw["results"]]

@@ -172,6 +172,17 @@ def versions(base: str) -> Flow[list[answers.Version]]:
     return answers.parsed(raw, answers.to_versions, doing="list versions")
 
 
+def rollback(base: str, version: str) -> Flow[answers.Version]:
+    """Makes an earlier version current and returns it; the versions after it stay, to be gone forward to.
+
+    Raises:
+        NotFound: there is no such version.
+        Conflict: another writer moved the pointer meanwhile.
+    """
+    raw = yield from _ask(f"{base}/rollback", {"version": version})
+    return answers.parsed(raw, answers.to_current_version, doing="roll back")
+
+
 def _get(url: str) -> Flow[dict[str, Json]]:
     return (yield from send(Exchange(method="GET", url=url, safe=True)))
 

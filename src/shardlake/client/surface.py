@@ -34,3 +34,4 @@ class CollectionOperations:
     get_build = Operation(operations.get_build)
     wait_for_build = Operation(operations.wait_for_build)
     versions = Operation(operations.versions)
+    rollback = Operation(operations.rollback)

@@ -20,6 +20,7 @@ from shardlake.contracts.collection import CollectionModel
 from shardlake.contracts.common import NAME_PATTERN
 from shardlake.contracts.encode import EncodeModel
 from shardlake.contracts.item import ItemModel, ItemsModel
+from shardlake.contracts.rollback import RollbackModel
 from shardlake.contracts.routes import ROUTES, Route
 from shardlake.contracts.search import BatchRequest, SearchRequest
 from shardlake.contracts.uploads import UploadsModel, UploadStatusModel
@@ -34,6 +35,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "search_batch": BatchRequest,
     "post_uploads": UploadsModel,
     "upload_status": UploadStatusModel,
+    "rollback": RollbackModel,
     "encode": EncodeModel,
 }
 
@@ -52,6 +54,7 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "post_build": {202: answers.BuildAnswer},
     "get_build": {200: answers.BuildAnswer},
     "list_versions": {200: answers.VersionsAnswer},
+    "rollback": {200: answers.VersionAnswer},
     "encode": {200: answers.EncodeAnswerBody},
 }
 """Successes by status; None is a page."""

@@ -140,7 +140,6 @@ ROUTES: tuple[Route, ...] = (
         path=f"{_COLLECTION}/rollback",
         operation="rollback",
         summary="Move the pointer back",
-        served=False,
     ),
     Route(
         method="POST",

@@ -10,7 +10,9 @@ from shardlake.errors import CommitUnknown, ErrorKind, ShardlakeError, Unavailab
 
 T = TypeVar("T")
 
-WRITES = frozenset({"create_collection", "drop_collection", "commit", "add_segment", "put_receipt", "put_build"})
+WRITES = frozenset(
+    {"create_collection", "drop_collection", "commit", "roll_back", "add_segment", "put_receipt", "put_build"}
+)
 
 
 class WrappedCatalog:
@@ -48,6 +50,10 @@ class WrappedCatalog:
     def commit(self, uid: str, *, expected: str | None, pointer: Pointer, shards: Sequence[ShardRow]) -> None:
         """Moves the pointer."""
         self._pass("commit", lambda: self.inner.commit(uid, expected=expected, pointer=pointer, shards=shards))
+
+    def roll_back(self, uid: str, *, expected: str, version: str) -> Pointer:
+        """Moves the pointer back."""
+        return self._pass("roll_back", lambda: self.inner.roll_back(uid, expected=expected, version=version))
 
     def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
         """Returns a shard map."""
@@ -112,7 +118,8 @@ class FlakyCatalog(WrappedCatalog):
 
 
 class LostReplyCatalog(FlakyCatalog):
-    """Does the first `failures` writes, then reports them as failed: CommitUnknown for a commit, else Unavailable."""
+    """Does the first `failures` writes, then reports them as failed: CommitUnknown of what moves the pointer, else
+    Unavailable."""
 
     def __init__(self, inner: Catalog, *, failures: int = 1, operations: frozenset[str] = WRITES) -> None:
         super().__init__(inner, failures=failures, operations=operations)
@@ -127,6 +134,6 @@ class LostReplyCatalog(FlakyCatalog):
 
 
 def _lost(operation: str) -> ShardlakeError:
-    if operation == "commit":
+    if operation in {"commit", "roll_back"}:
         return CommitUnknown("the reply to the commit was lost")
     return Unavailable("the reply was lost", kind=ErrorKind.CATALOG_UNAVAILABLE, operation=operation)

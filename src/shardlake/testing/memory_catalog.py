@@ -80,6 +80,24 @@ class MemoryCatalog:
             rows.versions[pointer.version] = pointer
             rows.pointer = pointer
 
+    def roll_back(self, uid: str, *, expected: str, version: str) -> Pointer:
+        """Makes a committed version current again if the pointer still is at `expected`."""
+        with self._lock:
+            rows = self._of(uid)
+            target = rows.versions.get(version)
+            if target is None:
+                raise NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
+            current = rows.pointer.version if rows.pointer else None
+            if current not in {expected, version}:
+                raise Conflict(
+                    "another writer moved the pointer",
+                    kind=ErrorKind.COMMIT_CONFLICT,
+                    expected=expected,
+                    version=version,
+                )
+            rows.pointer = target
+            return target
+
     def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
         """Returns the shard map of one version, by shard_id."""
         with self._lock:

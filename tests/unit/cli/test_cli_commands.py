@@ -342,6 +342,13 @@ def test_versions_are_listed_with_the_current_one(shell: Shell) -> None:
     assert shell("versions", "--json").json["versions"] == [{"version": "000001-aa", "rows": 3, "is_current": True}]
 
 
+def test_a_rollback_says_what_is_current_now(shell: Shell) -> None:
+    assert shell("rollback", "000001-aa").out == "version 000001-aa is current: 3 items\n"
+    assert shell("rollback", "000001-aa", "--json").json == {"version": "000001-aa", "rows": 3}
+    refused = shell("rollback", "000009-aa", "--json")
+    assert (refused.code, refused.error["kind"]) == (1, "version-not-found")
+
+
 def test_bench_reports_percentiles_and_what_they_are_of(shell: Shell) -> None:
     result = shell("bench", "--queries", 7, "--json").json
 
@@ -364,7 +371,6 @@ def test_a_collection_never_built_says_so_and_is_not_timed(shell: Shell, api: Fa
         ["items", "get", "a"],
         ["items", "delete", "a", "b"],
         ["items", "scan"],
-        ["rollback", "000001-aa"],
         ["cost"],
         ["deploy"],
         ["destroy"],

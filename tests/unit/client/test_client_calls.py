@@ -115,6 +115,7 @@ def test_items_encode_health_and_versions_have_typed_answers(on: Both, api: Fake
     assert on(lambda client: client.encode("clip", ["words"])).vectors == [[0.6, 0.8]]
     assert on(lambda client: client.health())["status"] == "ok"
     assert [one.version for one in on(lambda client: client.collection("c").versions())] == ["000001-aa"]
+    assert on(lambda client: client.collection("c").rollback("000001-aa")).current
 
 
 def test_the_token_goes_to_the_api_and_never_to_the_store(on: Both, api: FakeApi) -> None:

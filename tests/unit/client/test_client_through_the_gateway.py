@@ -54,6 +54,31 @@ def test_files_go_in_and_a_build_makes_a_version_of_them(deployment: InProcess) 
     assert [(one.version, one.current) for one in collection_versions(deployment)] == [(done.version, True)]
 
 
+def test_after_a_rollback_the_next_build_has_everything_again(deployment: InProcess) -> None:
+    with deployment.client() as client:
+        client.collections.create("c", SCHEMA)
+        collection = client.collection("c")
+
+        def built(name: str, count: int, start: int) -> str:
+            collection.upload([LocalFile(name=name, source=lines(count, start=start))])
+            done = collection.wait_for_build(collection.start_build().build_id)
+            assert done.version is not None
+            return done.version
+
+        first, second = built("a.jsonl", 30, 0), built("b.jsonl", 10, 30)
+        back = collection.rollback(first)
+        described = collection.describe()
+        assert (back.version, back.rows, back.current) == (first, 30, True)
+        assert (described.version, described.rows, described.pending_items) == (first, 30, 10)
+        assert collection.rollback(second).rows == 40
+        assert collection.rollback(first).rows == 30
+        third = built("c.jsonl", 5, 40)
+        assert collection.describe().rows == 45
+        history = [(one.version, one.current) for one in collection.versions()]
+    assert history == [(third, True), (second, False), (first, False)]
+    assert [version[:6] for version, _ in history] == ["000003", "000002", "000001"]
+
+
 def collection_versions(deployment: InProcess) -> Any:
     with deployment.client() as client:
         return client.collection("c").versions()
