@@ -244,11 +244,19 @@ class Lake:
     def post(self, path: str, body: object, *, router: Router | None = None, left_ms: float = 29_000) -> Answer:
         """Sends a search to the router as API Gateway would."""
         self._router = router or self._router or self.router()
+        return self._sent("POST", path, {"body": orjson.dumps(body).decode()}, left_ms)
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
+        """Asks the router for items as API Gateway would."""
+        self._router = self._router or self.router()
+        return self._sent("GET", path, {"body": None, "queryStringParameters": dict(query or {}) or None}, 29_000)
+
+    def _sent(self, method: str, path: str, more: Mapping[str, Any], left_ms: float) -> Answer:
         serving = self._router
-        event = recorded("http_api_v2")
+        assert serving is not None
+        event = recorded("http_api_v2") | dict(more)
         event["rawPath"] = event["requestContext"]["http"]["path"] = f"/v1/collections/{NAME}/{path}"
-        event["requestContext"]["http"]["method"] = "POST"
-        event["body"] = orjson.dumps(body).decode()
+        event["requestContext"]["http"]["method"] = method
         raw = http.respond(
             event,
             lambda: serving,

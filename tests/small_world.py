@@ -7,7 +7,6 @@ import hashlib
 import io
 import itertools
 import json
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,10 +31,10 @@ from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
 from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore
+from shardlake.testing.gateway import goes_to_router
 
 EVENTS = Path(__file__).parent / "events"
 BUCKET = "lake"
-SEARCH = re.compile(r"/v1/collections/[^/]+/search(:batch)?")
 _NUMBERS = itertools.count()
 DIMENSIONS = {"clip": 8, "minilm": 4}
 READS = {"clip": ["text", "image"], "minilm": ["text"]}
@@ -183,10 +182,8 @@ class SmallWorld:
         """Sends a gateway event to the function that the gateway's routes name."""
         deadline = Deadline.after(self.remaining_ms, clock=self.clock)
         told: dict[str, Any] = {"observer": self.observer, "request_id": "r-1", "deadline": deadline}
-        is_search = ((event.get("requestContext") or {}).get("http") or {}).get(
-            "method"
-        ) == "POST" and SEARCH.fullmatch(event.get("rawPath", ""))
-        if is_search:
+        said = (event.get("requestContext") or {}).get("http") or {}
+        if goes_to_router(said.get("method", ""), event.get("rawPath", "")):
             raw = router_http.respond(event, lambda: self.router, **told)
         else:
             raw = api_service.answer(event, lambda: self.api, **told)

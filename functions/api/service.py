@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from functions.api import builds, collections, console, encode, health, items, uploads
-from functions.api.routing import check_query, find
 from functions.api.world import World
 from shardlake.contracts.http import Request, Response
+from shardlake.contracts.routing import check_query, find
 from shardlake.deadline import Deadline
 from shardlake.errors import InternalError
 from shardlake.gateway import answer_event

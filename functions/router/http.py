@@ -1,22 +1,21 @@
-"""Search over HTTP: the two routes, and whatever happens turned into a response."""
+"""Search and single items over HTTP: the routes, and whatever happens turned into a response."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from functions.router import items
 from functions.router.service import Router
 from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.http import Request, Response, json_response
+from shardlake.contracts.routing import check_query, find
 from shardlake.contracts.search import BatchRequest
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, InvalidInput, MethodNotAllowed, NotFound, ShardlakeError
+from shardlake.errors import InternalError, ShardlakeError
 from shardlake.gateway import answer_event
 from shardlake.observability import Line, Observer
-
-_ROUTE = re.compile(r"/v1/collections/([^/]+)/search(:batch)?")
 
 
 def respond(
@@ -38,24 +37,42 @@ def respond(
 
 
 def _routed(request: Request, router: Router, line: Line) -> Response:
-    match = _ROUTE.fullmatch(request.path)
-    if match is None:
-        raise NotFound("there is no such route", kind=ErrorKind.ROUTE_NOT_FOUND)
-    if request.method != "POST":
-        raise MethodNotAllowed("the route answers POST", allowed=["POST"])
-    if request.query:
-        raise InvalidInput(
-            "the route has no query parameters", unknown=[name[:64] for name in list(request.query)[:10]]
-        )
-    name, is_batch = unquote(match[1]), bool(match[2])
-    line.add(collection=name, batch=is_batch)
-    body = parse_object(request.body)
-    if not is_batch:
-        (outcome,) = router.search(name, [body], line, request.deadline)
-        if isinstance(outcome, ShardlakeError):
-            raise outcome
-        return json_response(200, outcome)
-    searches = validated(BatchRequest, body).searches
+    match = find(request.method, request.path)
+    operation = OPERATIONS.get(match.route.operation)
+    if operation is None:
+        raise InternalError("the gateway sent a request here that another function serves")
+    check_query(match.route, set(request.query))
+    parameters = {name: unquote(value) for name, value in match.parameters.items()}
+    line.add(route=match.route.operation, collection=parameters["name"])
+    return operation(router, request, line, **parameters)
+
+
+def _search(router: Router, request: Request, line: Line, *, name: str) -> Response:
+    (outcome,) = router.search(name, [parse_object(request.body)], line, request.deadline)
+    if isinstance(outcome, ShardlakeError):
+        raise outcome
+    return json_response(200, outcome)
+
+
+def _search_batch(router: Router, request: Request, line: Line, *, name: str) -> Response:
+    searches = validated(BatchRequest, parse_object(request.body)).searches
     outcomes = router.search(name, searches, line, request.deadline)
     results = [o.to_body() if isinstance(o, ShardlakeError) else o for o in outcomes]
     return json_response(200, {"results": results})
+
+
+def _get_item(router: Router, request: Request, line: Line, *, name: str, id: str) -> Response:
+    return json_response(200, items.get_item(router, name, id, line, request.deadline))
+
+
+def _scan_items(router: Router, request: Request, line: Line, *, name: str) -> Response:
+    return json_response(200, items.scan_items(router, name, request.query, line, request.deadline))
+
+
+OPERATIONS: dict[str, Callable[..., Response]] = {
+    "search": _search,
+    "search_batch": _search_batch,
+    "get_item": _get_item,
+    "scan_items": _scan_items,
+}
+"""What serves each route of the table that the router function owns."""

@@ -18,6 +18,8 @@ MAX_ITEMS_PER_REQUEST = 1_000
 MAX_SEARCHES_PER_BATCH = 64
 MAX_K = 1_000
 DEFAULT_K = 10
+MAX_SCAN_ITEMS = 1_000  # of one page of all items
+DEFAULT_SCAN_ITEMS = 100
 DEFAULT_RECALL = 0.95
 
 MAX_NAME_LENGTH = 64  # collections, spaces, attributes

@@ -88,6 +88,10 @@ def test_the_api_has_a_plain_address_beside_the_aws_services(code: Path, data_di
     assert get(cloud.console)["path"] == "/"
     assert get(f"{cloud.url}/v1/collections/a/search", b"{}")["name"] == "shardlake-router"
     assert get(f"{cloud.url}/v1/collections/a/search:batch", b"{}")["name"] == "shardlake-router"
+    for path in ("items", "items/a", "items/a/b.png"):
+        assert get(f"{cloud.url}/v1/collections/a/{path}")["name"] == "shardlake-router"
+    for path in ("items", "items:delete"):
+        assert get(f"{cloud.url}/v1/collections/a/{path}", b"{}")["name"] == "shardlake-api"
     assert get(f"{cloud.url}/v1/collections/a/items", b"{}")["name"] == "shardlake-api"
     assert get(f"{cloud.url}/v1/collections/a/search")["name"] == "shardlake-api"
     buckets = client(cloud, "s3").list_buckets()["Buckets"]
@@ -296,10 +300,14 @@ def test_a_rest_api_routes_as_the_http_api_does(code: Path, data_dir: Path) -> N
     cloud = up(data_dir, 0, code_path=code, parameters={"ApiKind": "RestApi"}, wait_for_api=False)
     base = f"{cloud.url}/restapis/{cloud.outputs['ApiId']}/live/_user_request_"
 
-    for path in ("/", "/v1/health", "/v1/collections", "/v1/collections/a/items", "/v1/collections/a/search", "/no"):
+    for path in ("/", "/v1/health", "/v1/collections", "/v1/collections/a/builds/b", "/v1/collections/a/search", "/no"):
         assert get(base + path)["name"] == "shardlake-api"
     assert get(f"{base}/v1/collections/a/search", b"{}")["name"] == "shardlake-router"
     assert get(f"{base}/v1/collections/a/search:batch", b"{}")["name"] == "shardlake-router"
+    for path in ("items", "items/a", "items/a/b.png"):
+        assert get(f"{base}/v1/collections/a/{path}")["name"] == "shardlake-router"
+    for path in ("items", "items:delete"):
+        assert get(f"{base}/v1/collections/a/{path}", b"{}")["name"] == "shardlake-api"
 
 
 def test_the_emulator_still_has_what_the_launcher_leans_on() -> None:

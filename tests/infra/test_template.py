@@ -217,15 +217,17 @@ def test_tables_are_paid_by_request_and_can_be_taken_back_in_time() -> None:
 def test_a_deploy_without_a_word_about_it_is_not_open() -> None:
     assert TEMPLATE["Parameters"]["AuthorizationType"]["Default"] == "AWS_IAM"
     routes = [*of_type("AWS::ApiGatewayV2::Route").values(), *of_type("AWS::ApiGateway::Method").values()]
-    assert len(routes) == 13
+    assert len(routes) == 19
     assert all(route["AuthorizationType"] == {"Ref": "AuthorizationType"} for route in routes)
 
 
-def test_only_searches_go_to_the_router() -> None:
+def test_searches_and_reads_of_items_go_to_the_router() -> None:
     keys = {route["RouteKey"]: route["Target"]["Fn::Sub"] for route in of_type("AWS::ApiGatewayV2::Route").values()}
 
     assert keys == {
         "POST /v1/collections/{name}/search": "integrations/${RouterIntegration}",
         "POST /v1/collections/{name}/search:batch": "integrations/${RouterIntegration}",
+        "GET /v1/collections/{name}/items": "integrations/${RouterIntegration}",
+        "GET /v1/collections/{name}/items/{id+}": "integrations/${RouterIntegration}",
         "$default": "integrations/${ApiIntegration}",
     }

@@ -98,6 +98,16 @@ class FakeApi:
                 return answer(200, states.pop(0) if len(states) > 1 else states[0])
             case "GET", ["collections", name, "versions"]:
                 return answer(200, {"current": "000001-aa", "versions": [{"version": "000001-aa", "rows": 3}]})
+            case "GET", ["collections", name, "items"]:
+                after = request.url.params.get("after", "")
+                left = [one for one in ("a/b", "c", "d") if one > after]
+                page = left[: min(2, int(request.url.params.get("limit", 2)))]
+                items = [{"id": one, "attributes": {}} for one in page]
+                return answer(200, {"items": items, "after": page[-1] if len(left) > len(page) else None})
+            case "GET", ["collections", name, "items", *steps]:
+                if "/".join(steps) != "a/b":
+                    return error(404, "item-not-found", "no such item")
+                return answer(200, {"id": "a/b", "attributes": {}, "vectors": {"v": [0.6, 0.8]}})
             case "POST", ["collections", name, "rollback"]:
                 if orjson.loads(request.content) != {"version": "000001-aa"}:
                     return error(404, "version-not-found", "there is no such version")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from shardlake.cli import builds, cloud, collections, export, ingest, later, search
+from shardlake.cli import builds, cloud, collections, export, ingest, items, later, search
 
 app = typer.Typer(
     name="shardlake",
@@ -30,7 +30,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 _add(LOCAL, cloud.up, cloud.down, cloud.status, cloud.open_console, cloud.demo, later.token)
 app.add_typer(collections.app, name="collections", rich_help_panel=DATA)
-app.add_typer(later.items, name="items", rich_help_panel=DATA)
+app.add_typer(items.items, name="items", rich_help_panel=DATA)
 _add(
     DATA,
     ingest.ingest,

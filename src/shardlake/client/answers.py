@@ -128,6 +128,15 @@ class UpsertAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPage:
+    """Items in the order of their ids. `after`: what to ask for the next page with; None behind the last."""
+
+    items: list[dict[str, Any]]
+    after: str | None
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """A build and how far it is: `state` is queued, running, done or failed; `progress` in [0, 1]."""
 
@@ -226,6 +235,11 @@ def to_upsert(raw: dict[str, Any]) -> UpsertAnswer:
         message=raw.get("message", ""),
         raw=raw,
     )
+
+
+def to_item_page(raw: dict[str, Any]) -> ItemPage:
+    """Reads a page of items."""
+    return ItemPage(items=raw["items"], after=raw["after"], raw=raw)
 
 
 def to_build(raw: dict[str, Any]) -> Build:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from shardlake.client import answers
 from shardlake.client.failures import decode
@@ -123,6 +123,27 @@ def upsert(base: str, items: Sequence[Mapping[str, Any]]) -> Flow[answers.Upsert
     """
     raw = yield from _ask(f"{base}/items", {"items": list(items)})
     return answers.parsed(raw, answers.to_upsert, doing="upsert items")
+
+
+def get_item(base: str, item_id: str) -> Flow[dict[str, Json]]:
+    """Returns one item as stored: id, attributes, media where it has any, vectors by space.
+
+    Raises:
+        NotFound: item-not-found: the current version has none of that id.
+    """
+    return (yield from _get(f"{base}/items/{quote(item_id, safe='/')}"))
+
+
+def scan_items(base: str, *, after: str | None = None, limit: int | None = None) -> Flow[answers.ItemPage]:
+    """Returns items in the order of their ids, without their vectors.
+
+    Args:
+        after: the id behind which the page begins: `after` of the page before.
+        limit: how many, 1,000 at most; 100 by default.
+    """
+    query = {name: value for name, value in (("after", after), ("limit", limit)) if value is not None}
+    raw = yield from _get(f"{base}/items" + (f"?{urlencode(query)}" if query else ""))
+    return answers.parsed(raw, answers.to_item_page, doing="scan items")
 
 
 def start_build(base: str) -> Flow[answers.Build]:

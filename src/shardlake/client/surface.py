@@ -29,6 +29,8 @@ class CollectionOperations:
     search = Operation(operations.search)
     search_batch = Operation(operations.search_batch)
     upsert = Operation(operations.upsert)
+    get_item = Operation(operations.get_item)
+    scan_items = Operation(operations.scan_items)
     upload = Operation(uploads.upload)
     start_build = Operation(operations.start_build)
     get_build = Operation(operations.get_build)

@@ -89,6 +89,22 @@ class BuildAnswer(_Answer):
     updated_at: str
 
 
+class ItemAnswer(_Answer):
+    """One item as stored; what was not given is absent."""
+
+    id: str
+    attributes: dict[str, Any]
+    media: dict[str, Any] = {}
+    vectors: dict[str, list[float]] = {}
+
+
+class ItemsAnswer(_Answer):
+    """Items in the order of their ids, without vectors, and the id to go on after; null behind the last."""
+
+    items: list[ItemAnswer]
+    after: str | None
+
+
 class VersionAnswer(_Answer):
     """One committed version."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shardlake import __version__
+from shardlake import __version__, limits
 from shardlake.contracts import answers
 from shardlake.contracts.answers import ErrorAnswer
 from shardlake.contracts.collection import CollectionModel
@@ -47,6 +47,8 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "get_collection": {200: answers.CollectionAnswer},
     "drop_collection": {202: answers.DroppedAnswer},
     "post_items": {202: answers.AcceptedAnswer},
+    "get_item": {200: answers.ItemAnswer},
+    "scan_items": {200: answers.ItemsAnswer},
     "search": {200: answers.SearchAnswer},
     "search_batch": {200: answers.BatchAnswer},
     "post_uploads": {200: answers.UploadsAnswer},
@@ -62,8 +64,8 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
 _REF = "#/components/schemas/{model}"
 _QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
     "wait": {"type": "boolean", "description": "true answers when the items are searchable: not served yet, 501"},
-    "after": {"type": "string"},
-    "limit": {"type": "integer", "minimum": 1},
+    "after": {"type": "string", "description": "the id behind which the page begins: `after` of the page before"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": limits.MAX_SCAN_ITEMS, "default": limits.DEFAULT_SCAN_ITEMS},
 }
 
 

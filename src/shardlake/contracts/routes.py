@@ -81,9 +81,15 @@ ROUTES: tuple[Route, ...] = (
         operation="scan_items",
         summary="Items in order of ids",
         query=("after", "limit"),
-        served=False,
+        owner="router",
     ),
-    Route(method="GET", path=f"{_ITEMS}/{{id+}}", operation="get_item", summary="One item as stored", served=False),
+    Route(
+        method="GET",
+        path=f"{_ITEMS}/{{id+}}",
+        operation="get_item",
+        summary="One item as stored",
+        owner="router",
+    ),
     Route(
         method="POST",
         path=f"{_ITEMS}:delete",

@@ -40,15 +40,13 @@ class Gateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self._router = router
         self._store = store
         self._on_put = on_put
-        owned = [route for route in ROUTES if route.owner == "router"]
-        self._routed = [(route.method, _pattern(route.path)) for route in owned]
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Serves one request."""
         body = request.read()
         if request.url.scheme == "memory":
             return self._put(request.url.path.lstrip("/"), body)
-        handler = self._router if self._is_routed(request) else self._api
+        handler = self._router if goes_to_router(request.method, request.url.path) else self._api
         return response_of(handler(event_of(request, body)))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -56,15 +54,17 @@ class Gateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
         await request.aread()
         return self.handle_request(request)
 
-    def _is_routed(self, request: httpx.Request) -> bool:
-        return any(request.method == method and path.fullmatch(request.url.path) for method, path in self._routed)
-
     def _put(self, key: str, body: bytes) -> httpx.Response:
         assert self._store is not None, "presigned addresses need the store that they lead to"
         info = self._store.put(key, body)
         if self._on_put is not None:
             self._on_put(key)
         return httpx.Response(200, headers={"ETag": f'"{info.etag}"'})
+
+
+def goes_to_router(method: str, path: str) -> bool:
+    """Returns whether the gateway sends a request to the router; every other one goes to the api."""
+    return any(route.method == method and _pattern(route.path).fullmatch(path) for route in _ROUTED)
 
 
 def event_of(request: httpx.Request, body: bytes) -> Event:
@@ -119,5 +119,8 @@ def s3_record(key: str, *, written_at: str, sequencer: str) -> dict[str, Any]:
     }
 
 
+_ROUTED = [route for route in ROUTES if route.owner == "router"]
+
+
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{[a-z_]+\+?\}", "[^/]+", path))
+    return re.compile(re.sub(r"\{[a-z_]+\}", "[^/]+", path).replace("{id+}", ".+"))

@@ -116,6 +116,10 @@ def test_items_encode_health_and_versions_have_typed_answers(on: Both, api: Fake
     assert on(lambda client: client.health())["status"] == "ok"
     assert [one.version for one in on(lambda client: client.collection("c").versions())] == ["000001-aa"]
     assert on(lambda client: client.collection("c").rollback("000001-aa")).current
+    assert on(lambda client: client.collection("c").get_item("a/b"))["id"] == "a/b"
+    page = on(lambda client: client.collection("c").scan_items(limit=1))
+    assert ([one["id"] for one in page.items], page.after) == (["a/b"], "a/b")
+    assert on(lambda client: client.collection("c").scan_items(after="c")).after is None
 
 
 def test_the_token_goes_to_the_api_and_never_to_the_store(on: Both, api: FakeApi) -> None:

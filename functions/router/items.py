@@ -1,0 +1,110 @@
+"""Items as they are stored in the current version: one by its id, or all of them in the order of their ids.
+
+Unlike a search, which may answer in part, these never leave an item out because its shard failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from functions.router.fanout import Told, fan_out
+from functions.router.service import Router
+from functions.router.timing import deadline_of
+from functions.router.versions import Version
+from shardlake import limits
+from shardlake.catalog.base import CollectionRow
+from shardlake.contracts.collection import schema_of_body
+from shardlake.contracts.common import is_name
+from shardlake.contracts.shard import LeafSearch
+from shardlake.contracts.shard_wire import decode_vector
+from shardlake.core.topk import merge_by_id
+from shardlake.deadline import Deadline
+from shardlake.errors import ErrorKind, InvalidInput, NotFound, ShardlakeError, Unavailable
+from shardlake.observability import Line
+
+TIMEOUT_MS = 10_000  # nobody types while these are fetched
+
+
+def get_item(router: Router, name: str, item_id: str, line: Line, limit: Deadline) -> dict[str, Any]:
+    """Returns an item with its vectors, which are as the space's metric has them: of unit length for cosine.
+
+    Raises:
+        NotFound: collection-not-found, item-not-found. Unavailable: no-shard-answered, where the item may lie in a
+            shard that failed.
+    """
+    row, deadline = _collection(router, name), deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
+    spaces = tuple(space.name for space in schema_of_body(row.body).stored_spaces)
+    version = _current(router, row, deadline)
+    line.add(version=version.pointer.version if version else None)
+    told: Mapping[int, Told] = {}
+    if version is not None and 0 < len(item_id.encode("utf-8", "replace")) <= limits.MAX_ID_BYTES:
+        told = _asked(router, version, LeafSearch(ids=(item_id,), k=1, include_vectors=spaces), deadline)
+    for answer in told.values():
+        if not isinstance(answer, ShardlakeError) and answer["hits"]:
+            _, _, payload, vectors, *_ = answer["hits"][0]
+            return {**payload, "vectors": {space: decode_vector(v).tolist() for space, v in (vectors or {}).items()}}
+    _refuse_failures(told)
+    message = "the current version has no item of that id; what was taken in since is found after the next build"
+    raise NotFound(message, kind=ErrorKind.ITEM_NOT_FOUND, collection=name)
+
+
+def scan_items(router: Router, name: str, query: Mapping[str, str], line: Line, limit: Deadline) -> dict[str, Any]:
+    """Returns {items, after}: a page of items in the order of ids, and the id to go on after; None behind the last.
+
+    Args:
+        query: `after`, an id, and `limit`, how many items.
+
+    Raises:
+        NotFound: collection-not-found. InvalidInput: a limit that is none. Unavailable: no-shard-answered.
+    """
+    after, count = query.get("after"), _limit(query.get("limit"))
+    row, deadline = _collection(router, name), deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
+    version = _current(router, row, deadline)
+    if version is None:
+        return {"items": [], "after": None}
+    line.add(version=version.pointer.version)
+    # One more than is shown tells whether there is more.
+    leaf = LeafSearch(k=count + 1, after=(0.0, after) if after else None)
+    told = _asked(router, version, leaf, deadline)
+    _refuse_failures(told)
+    answers = [answer for answer in told.values() if not isinstance(answer, ShardlakeError)]
+    parts = [[(0.0, hit[0], hit[2]) for hit in answer["hits"]] for answer in answers]
+    found = [payload for *_, payload in merge_by_id(parts, count + 1)]
+    return {"items": found[:count], "after": found[count - 1]["id"] if len(found) > count else None}
+
+
+def _collection(router: Router, name: str) -> CollectionRow:
+    if not is_name(name):
+        raise NotFound("there is no such collection", kind=ErrorKind.COLLECTION_NOT_FOUND)
+    return router.catalog.get_collection(name)
+
+
+def _current(router: Router, row: CollectionRow, deadline: Deadline) -> Version | None:
+    pointer = router.catalog.pointer(row.uid)
+    return None if pointer is None else router.versions.get(row.uid, pointer, deadline)
+
+
+def _asked(router: Router, version: Version, leaf: LeafSearch, deadline: Deadline) -> dict[int, Told]:
+    call = router.invoker, router.settings.shard_search_function, deadline
+    wanted = {0: {shard.shard_id: leaf for shard in version.shards}}
+    return fan_out(wanted, version.shards, call).told(0)
+
+
+def _refuse_failures(told: Mapping[int, Told]) -> None:
+    failed = {shard: answer for shard, answer in told.items() if isinstance(answer, ShardlakeError)}
+    for error in failed.values():
+        if error.kind is ErrorKind.ANSWER_TOO_LARGE:
+            raise error
+    if failed:
+        said = [{"shard": f"{s:05d}", "kind": str(e.kind), "retryable": e.retryable} for s, e in sorted(failed.items())]
+        raise Unavailable("not every shard answered", kind=ErrorKind.NO_SHARD_ANSWERED, failed=said)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return limits.DEFAULT_SCAN_ITEMS
+    count = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(limits.MAX_SCAN_ITEMS)) else 0
+    if not 1 <= count <= limits.MAX_SCAN_ITEMS:
+        raise InvalidInput(f"limit is a number from 1 to {limits.MAX_SCAN_ITEMS}", at="limit")
+    return count
