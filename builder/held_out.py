@@ -105,7 +105,7 @@ def sample(context: BuildContext, found: Survey, space: TrainedSpace) -> Sampled
         is_asked = numbers < QUERIES / space.rows
         labels.append((number << PART_BITS) + row_of[drawn[is_asked]].astype(np.int64))
         vectors.append(of_drawn[is_asked])
-        rows.append(of_drawn)
+        rows.append(of_drawn[~is_asked])  # an anti-correlated filter is turned against as many queries as it says
         list_rows += np.bincount(lists, minlength=len(list_rows))
         if space.spec.encoder is not None and context.encode_texts is not None:
             texts.add(part)

@@ -14,7 +14,6 @@ from itertools import pairwise
 import faiss
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from shardlake.core.ivf_pq import BITS, Codebook, faiss_metric
 from shardlake.core.threads import shared
@@ -182,9 +181,7 @@ def assign(vectors: Float32Array, centroids: Float32Array, metric: Metric) -> In
                 scores -= halves
         scores.argmax(axis=1, out=nearest[start : start + together])
 
-    # Each of ours computes its own products: threads of the BLAS, too, wait for the next one by spinning.
-    with threadpool_limits(1, user_api="blas"):
-        shared(find, range(0, len(vectors), together))
+    shared(find, range(0, len(vectors), together), multiplies=True)
     return nearest
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import faiss
 import numpy as np
 import pytest
 
 from shardlake.core import training
-from shardlake.core.threads import threads
+from shardlake.core.threads import shared, threads
 from shardlake.core.vectors import prepare
 from shardlake.types import Float32Array, Metric
 from tests.lake import unit_rows
@@ -183,3 +185,16 @@ def test_faiss_has_its_threads_back_after_a_block_even_one_that_failed() -> None
         breaks()
 
     assert faiss.omp_get_max_threads() == before
+
+
+def test_work_is_shared_by_as_many_threads_as_faiss_has_each_of_which_computes_alone() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+
+    def meets(piece: int) -> tuple[int, int]:
+        meeting.wait()  # which one thread after another never would
+        return piece, faiss.omp_get_max_threads()
+
+    for multiplies in (False, True):
+        with threads(3):
+            assert shared(meets, range(6), multiplies=multiplies) == [(piece, 1) for piece in range(6)]
+            assert faiss.omp_get_max_threads() == 3
