@@ -2,11 +2,12 @@
 
     python -m benchmarks.build --rows 1000000
 
-Each runs in a process of its own, all cores; the store is a folder. faiss is given the vectors in one array, trains on
-as many rows as we do, and adds to the same lists, codes and 8-bit refinement; it runs on one thread and on all cores,
-and the faster counts. Each is run twice, and the faster run counts. What it does not do: read and parse items, group them, write a file, calibrate. Seconds are of
-the clock, and of all cores together: where others use the machine too, the second are the steadier. Items are built
-twice: with the 20 attributes of the filtered benchmark, 15 of which are masks, and with 5 numbers, as a catalogue has.
+Each runs in a process of its own, all cores; the store is a folder. faiss is given the vectors in one array, trains
+on as many rows as we do, and adds to the same lists, codes and 8-bit refinement; it runs on one thread and on all
+cores, and the faster counts. Each is run twice, and the faster run counts. What it does not do: read and parse items,
+group them, write a file, calibrate. Seconds are of the clock, and of all cores together: where others use the machine
+too, the second are the steadier. Items are built twice: with the 20 attributes of the filtered benchmark, 15 of which
+are masks, and with 5 numbers, as a catalogue has.
 """
 
 from __future__ import annotations

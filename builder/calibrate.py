@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ from shardlake.core.calibration import (
     depth_grid,
     nprobe_grid,
 )
+from shardlake.core.threads import shared
 from shardlake.format.container import Container
 from shardlake.types import IndexType
 
@@ -119,7 +121,7 @@ class Calibration:
                 truths = _truths(self._context, self._found, stored, sampled, texts)
             measure = _Measure(space, queries, truths)
             for shard in _opened(self._context, space, shards, truths):
-                measure.add(shard, self._worker)
+                measure.add(shard)
             curve += measure.curve()
             bands += measure.bands()
         return Calibrated(curve=tuple(curve), bands=tuple(bands))
@@ -192,16 +194,20 @@ class _Measure:
         enough = next((depth for depth in grid if found.list_recall(k, depth).mean() >= SATURATED), grid[-1])
         return Scans(self._queries, found, asked, _plans([d for d in grid if d <= enough], candidates))
 
-    def add(self, shard: ShardRows, worker: Executor) -> None:
-        """Searches one shard; what scans found is scored and measured by the worker, one beside the next scan."""
-        measured: Future[None] | None = None
-        for scans in (self._plain, *self._filtered):
-            for found in scans.scanned(shard):
-                if measured is not None:
-                    measured.result()
-                measured = worker.submit(scans.measure, found)
-        if measured is not None:
-            measured.result()
+    def add(self, shard: ShardRows) -> None:
+        """Searches one shard: filters are shared among threads, of which one at a time scans."""
+        scanning = Lock()
+
+        def search(scans: Scans) -> None:
+            scanned = scans.scanned(shard)
+            while True:
+                with scanning:
+                    found = next(scanned, None)
+                if found is None:
+                    return
+                scans.measure(found)
+
+        shared(search, (self._plain, *self._filtered))
 
     def curve(self) -> Iterator[CurvePoint]:
         """Yields what plans find without a filter."""
