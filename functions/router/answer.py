@@ -61,7 +61,7 @@ def compose(
     for error in failures.values():
         if error.http_status < 500 and not error.retryable and error.kind in _CALLERS:
             return error
-    failed = [_failure(shard, error) for shard, error in sorted(failures.items())]
+    failed = [failure(shard, error) for shard, error in sorted(failures.items())]
     if failed and (not answers or asked.request.require_complete):
         what = "not every shard answered, and require_complete is set" if answers else "no shard answered"
         return Unavailable(what, kind=ErrorKind.NO_SHARD_ANSWERED, failed=failed, requested=len(told))
@@ -165,7 +165,8 @@ def _shown(score: float) -> float:
     return float(f"{score:.{SCORE_DIGITS}g}") + 0.0
 
 
-def _failure(shard: int, error: ShardlakeError) -> dict[str, Any]:
+def failure(shard: int, error: ShardlakeError) -> dict[str, Any]:
+    """Returns what the contract says of a failed shard."""
     return {"shard": f"{shard:05d}", "kind": str(error.kind), "retryable": error.retryable}
 
 

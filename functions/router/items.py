@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from functions.router.answer import failure
 from functions.router.fanout import Told, fan_out
 from functions.router.service import Router
 from functions.router.timing import deadline_of
@@ -97,7 +98,7 @@ def _refuse_failures(told: Mapping[int, Told]) -> None:
         if error.kind is ErrorKind.ANSWER_TOO_LARGE:
             raise error
     if failed:
-        said = [{"shard": f"{s:05d}", "kind": str(e.kind), "retryable": e.retryable} for s, e in sorted(failed.items())]
+        said = [failure(shard, error) for shard, error in sorted(failed.items())]
         raise Unavailable("not every shard answered", kind=ErrorKind.NO_SHARD_ANSWERED, failed=said)
 
 

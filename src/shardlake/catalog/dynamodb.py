@@ -165,18 +165,10 @@ class DynamoCatalog:
         if target is None:
             raise NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
         moved = self._pointer_put(uid, expected, target)
-        for wait_s in backoff():
-            try:
-                self._client.put_item(**moved)
-                return target
-            except (ClientError, BotoCoreError) as exc:
-                verdict = self._verdict_of_rollback(uid, expected, target, exc)
-                if verdict is None:
-                    return target
-                if not isinstance(verdict, Overloaded):
-                    raise verdict from exc
-            self._sleep(wait_s)
-        raise Overloaded(_BUSY.message, kind=_BUSY.kind, service=ERRORS.service)
+        self._settle(
+            lambda: self._client.put_item(**moved), lambda exc: self._verdict_of_rollback(uid, expected, target, exc)
+        )
+        return target
 
     def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
         """Returns the shard map of one version, by shard_id."""
@@ -242,16 +234,26 @@ class DynamoCatalog:
         return standing is not None
 
     def _move_pointer(self, uid: str, expected: str | None, pointer: Pointer) -> None:
+        items = self._commit_items(uid, expected, pointer)
+        self._settle(
+            lambda: self._client.transact_write_items(TransactItems=items),
+            lambda exc: self._verdict(uid, expected, pointer, exc),
+        )
+
+    def _settle(
+        self, write: Callable[[], object], verdict: Callable[[ClientError | BotoCoreError], ShardlakeError | None]
+    ) -> None:
+        """Moves the pointer by `write`, again while `verdict` says Overloaded of its failure; None is: it landed."""
         for wait_s in backoff():
             try:
-                self._client.transact_write_items(TransactItems=self._commit_items(uid, expected, pointer))
+                write()
                 return
             except (ClientError, BotoCoreError) as exc:
-                verdict = self._verdict(uid, expected, pointer, exc)
-                if verdict is None:
+                found = verdict(exc)
+                if found is None:
                     return
-                if not isinstance(verdict, Overloaded):
-                    raise verdict from exc
+                if not isinstance(found, Overloaded):
+                    raise found from exc
             self._sleep(wait_s)
         raise Overloaded(_BUSY.message, kind=_BUSY.kind, service=ERRORS.service)
 

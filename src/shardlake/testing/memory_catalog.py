@@ -70,12 +70,7 @@ class MemoryCatalog:
                 return
             current = rows.pointer.version if rows.pointer else None
             if landed is not None or current != expected:
-                raise Conflict(
-                    "another writer moved the pointer",
-                    kind=ErrorKind.COMMIT_CONFLICT,
-                    expected=expected,
-                    version=pointer.version,
-                )
+                raise _moved(expected, pointer.version)
             rows.shards[pointer.version] = {row.shard_id: bounded(row) for row in shards}
             rows.versions[pointer.version] = pointer
             rows.pointer = pointer
@@ -89,12 +84,7 @@ class MemoryCatalog:
                 raise NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
             current = rows.pointer.version if rows.pointer else None
             if current not in {expected, version}:
-                raise Conflict(
-                    "another writer moved the pointer",
-                    kind=ErrorKind.COMMIT_CONFLICT,
-                    expected=expected,
-                    version=version,
-                )
+                raise _moved(expected, version)
             rows.pointer = target
             return target
 
@@ -154,6 +144,12 @@ class MemoryCatalog:
 
     def _of(self, uid: str) -> _Incarnation:
         return self._by_uid.setdefault(uid, _Incarnation())
+
+
+def _moved(expected: str | None, version: str) -> Conflict:
+    return Conflict(
+        "another writer moved the pointer", kind=ErrorKind.COMMIT_CONFLICT, expected=expected, version=version
+    )
 
 
 def _standing(row: CollectionRow | None, name: str) -> CollectionRow:
