@@ -3,6 +3,8 @@
 inbox/{collection}/…                           files a user drops (docs: ingest-path)
 rejected/{collection}/{source}-{etag}.jsonl    items that were refused, with line, kind and message
 data/{uid}/segments/{segment_id}.seg           ingested items, immutable
+data/{uid}/segments/{segment_id}.shard         the same as a small shard, for searches before the next build, immutable
+data/{uid}/segments/{segment_id}.ids           the ids it overwrites, immutable
 data/{uid}/versions/{version}/manifest.json    immutable
 data/{uid}/versions/{version}/{space}.router   centroids and calibration for the router, immutable
 data/{uid}/versions/{version}/{shard}.shard    immutable
@@ -63,6 +65,16 @@ def collection_root(uid: str) -> str:
 def segment(uid: str, segment_id: str) -> str:
     """Returns the key of a segment."""
     return f"{collection_root(uid)}segments/{segment_id}.seg"
+
+
+def delta(uid: str, segment_id: str) -> str:
+    """Returns the key of a segment's delta: its live items as a small shard."""
+    return f"{collection_root(uid)}segments/{segment_id}.shard"
+
+
+def overwrites(uid: str, segment_id: str) -> str:
+    """Returns the key of the ids that a segment overwrites."""
+    return f"{collection_root(uid)}segments/{segment_id}.ids"
 
 
 def version_root(uid: str, version: str) -> str:

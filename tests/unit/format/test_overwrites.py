@@ -1,0 +1,32 @@
+"""The ids that a segment overwrites: distinct, ascending, and nothing else is believed."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardlake.errors import FormatError
+from shardlake.format.overwrites import decode_overwrites, encode_overwrites
+
+ids = st.lists(st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()))
+
+
+@given(ids)
+def test_what_is_read_is_the_distinct_ids_in_order_of_bytes(names: list[str]) -> None:
+    assert decode_overwrites(encode_overwrites(names)) == sorted({name.encode() for name in names})
+
+
+@given(ids)
+def test_order_and_repetitions_change_no_byte(names: list[str]) -> None:
+    assert encode_overwrites(names) == encode_overwrites([*reversed(names), *names])
+
+
+def test_no_flipped_byte_makes_other_ids() -> None:
+    data = encode_overwrites(["a", "bc", "d"])
+    found = 0
+    for place in range(len(data)):
+        try:
+            assert decode_overwrites(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]) == [b"a", b"bc", b"d"]
+        except FormatError:
+            found += 1
+    assert found > len(data) // 2  # the rest is what stands between blocks
