@@ -19,7 +19,7 @@ from shardlake.contracts.collection import body_of_schema
 from shardlake.format import locations
 from shardlake.format.segment import SegmentItem, encode_segment
 from shardlake.store.base import ObjectStore
-from shardlake.testing.memory_catalog import MemoryCatalog
+from shardlake.testing.memory_catalog import MemoryCatalog, add_segment
 from shardlake.testing.memory_store import MemoryStore
 from shardlake.types import AttributeSpec, AttributeType, CollectionSchema, SpaceSpec
 
@@ -94,7 +94,7 @@ def catalog_of(
     catalog = empty or MemoryCatalog()
     catalog.create_collection(CollectionRow(name=NAME, uid=UID, body=body_of_schema(schema), created_at=EPOCH))
     for row in segments:
-        catalog.add_segment(UID, row)
+        add_segment(catalog, UID, row)
     return catalog
 
 

@@ -85,6 +85,8 @@ def commit(context: BuildContext, found: Survey, shards: Sequence[ShardRow], man
         shards=len(shards),
         committed_at=context.clock(),
         build_id=context.build_id,
+        through=found.through,
+        skipped=found.skipped,
     )
     context.catalog.commit(context.uid, expected=found.parent, pointer=pointer, shards=shards)
     return pointer

@@ -1,4 +1,4 @@
-"""Stage 1: which items live. Of several versions of one id, the newest segment's last row wins.
+"""Stage 1: which items live. Of several versions of one id, the last row of the latest segment wins; a deletion, too.
 
 Memory: 24 bytes an ingested row. Cost: one suffix read and one ranged read a segment.
 """
@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from builder.context import BuildContext
 from builder.ranged import RangedFile
-from shardlake.catalog.base import SegmentRow
+from shardlake.catalog.base import Ranges, SegmentRow
 from shardlake.errors import Conflict, ErrorKind
-from shardlake.format.container import Container
+from shardlake.format.container import Container, expect
 from shardlake.format.segment import SEGMENT_KIND, Segment, SegmentVectors, check_strings, decode_segment, vectors_of
 from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.types import BoolArray
@@ -33,6 +34,7 @@ class Survey:
     Attributes:
         version: that it will commit; stable over restarts, so that a lost reply can be settled.
         parent: the version it must find current, None for the first.
+        through: the log is held up to this position. skipped: but for what was set aside.
         parts: groups of segment numbers, each of about `part_rows` live rows.
         encoders: {space: digest of the encoder that made its vectors}, where one did.
     """
@@ -43,6 +45,8 @@ class Survey:
     live: tuple[BoolArray, ...]
     parts: tuple[tuple[int, ...], ...]
     encoders: dict[str, str]
+    through: int = 0
+    skipped: Ranges = ()
 
     @property
     def rows(self) -> int:
@@ -59,21 +63,24 @@ def survey(context: BuildContext) -> Survey:
 
 
 def _make(context: BuildContext) -> Container:
-    segments = context.catalog.segments(context.uid)
+    pointer = context.catalog.pointer(context.uid)
+    skipped = pointer.skipped if pointer else ()
+    log = context.catalog.segments(context.uid)
+    segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
     if not segments:
         raise Conflict("nothing was ingested yet: add items, then build", kind=ErrorKind.NOTHING_TO_BUILD)
-    read = [_id_digests(context, row) for row in segments]
-    live = _newest([digests for digests, _ in read])
-    pointer = context.catalog.pointer(context.uid)
+    read = [_read_ids(context, row) for row in segments]
+    newest = _newest([ids.digests for ids in read])
+    live = [rows & ~ids.deleted for rows, ids in zip(newest, read, strict=True)]
     # After a rollback the pointer is not at the newest.
     number = 1 + max((int(made.version.split("-")[0]) for made in context.catalog.versions(context.uid)), default=0)
     meta = {
         "version": f"{number:06d}-{blake2b(context.build_id.encode(), digest_size=4).hexdigest()}",
         "parent": pointer.version if pointer else None,
         "segments": [[row.segment_id, row.key] for row in segments],
-        "encoders": _one_encoder_a_space(
-            [encoders for (_, encoders), rows in zip(read, live, strict=True) if rows.any()]
-        ),
+        "encoders": _one_encoder_a_space([ids.encoders for ids, rows in zip(read, live, strict=True) if rows.any()]),
+        "through": log[-1].sequence,
+        "skipped": skipped,
         "parts": parts_of([int(rows.sum()) for rows in live], [row.bytes for row in segments], context.part_rows),
     }
     return context.save(NAME, {f"live/{i}": rows.view(np.uint8) for i, rows in enumerate(live)}, meta)
@@ -88,6 +95,8 @@ def _decode(stored: Container) -> Survey:
         live=tuple(stored.array(f"live/{i}").view(bool) for i in range(len(meta["segments"]))),
         parts=tuple(tuple(part) for part in meta["parts"]),
         encoders=meta["encoders"],
+        through=meta.get("through", 0),  # not of a build that an older release began
+        skipped=tuple((first, last) for first, last in meta.get("skipped", ())),
     )
 
 
@@ -105,14 +114,27 @@ def _one_encoder_a_space(found: Sequence[dict[str, str]]) -> dict[str, str]:
     return encoders
 
 
-def _id_digests(context: BuildContext, row: SegmentRow) -> tuple[npt.NDArray[np.uint64], dict[str, str]]:
-    """Returns (rows, 2) uint64, 128 bits of each id, of which no two meet by chance; and the encoders of the spaces."""
+class _Ids(NamedTuple):
+    """Of a segment: (rows, 2) uint64, 128 bits of each id, of which no two meet by chance; (rows,) which are deletions;
+    and the encoders of the spaces."""
+
+    digests: npt.NDArray[np.uint64]
+    deleted: BoolArray
+    encoders: dict[str, str]
+
+
+def _read_ids(context: BuildContext, row: SegmentRow) -> _Ids:
     file = RangedFile(context.store, row.key, SEGMENT_KIND)
-    ends, ids = file.arrays("id_offsets", "id")
+    ends, ids, payload_ends = file.arrays("id_offsets", "id", "payload_offsets")
     check_strings("id", ends, ids)
+    expect("payload_offsets", payload_ends, np.uint64, (len(ends),))
     cuts, text = ends.tolist(), ids.tobytes()
     digests = b"".join(blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(cuts))
-    return np.frombuffer(digests, "<u8").reshape(-1, 2), dict(file.meta.get("encoders", {}))
+    return _Ids(
+        digests=np.frombuffer(digests, "<u8").reshape(-1, 2),
+        deleted=payload_ends[1:] == payload_ends[:-1],
+        encoders=dict(file.meta.get("encoders", {})),
+    )
 
 
 def _newest(digests: Sequence[npt.NDArray[np.uint64]]) -> list[BoolArray]:

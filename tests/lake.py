@@ -33,7 +33,7 @@ from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
 from shardlake.store.blocks import BlockStore
-from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore
+from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore, add_segment
 from shardlake.types import (
     AttributeSpec,
     AttributeType,
@@ -140,7 +140,7 @@ class Lake:
 
     # Writing ------------------------------------------------------------------------------------------
 
-    def add(self, items: Sequence[SegmentItem], *, order: str | None = None) -> str:
+    def add(self, items: Sequence[SegmentItem]) -> str:
         """Writes one segment; returns its key."""
         self._segments += 1
         name = f"segment-{self._segments:04d}"
@@ -149,14 +149,14 @@ class Lake:
         self.store.put(key, body)
         row = SegmentRow(
             segment_id=name,
-            order=order or name,
+            order=name,
             key=key,
             rows=len(items),
             bytes=len(body),
             source=f"inbox/{NAME}/{name}.jsonl",
             created_at=EPOCH,
         )
-        self.catalog.add_segment(UID, row)
+        add_segment(self.catalog, UID, row)
         return key
 
     def build(

@@ -26,7 +26,7 @@ def post_build(world: World, request: Request, *, name: str) -> Response:
     if request.body.strip() and parse_object(request.body):
         raise InvalidInput("a build takes no parameters")
     row = world.collection(name)
-    if not world.catalog.segments(row.uid):
+    if not world.catalog.log_head(row.uid).sequence and not world.catalog.segments(row.uid):
         raise Conflict("nothing has been taken in yet", kind=ErrorKind.NOTHING_TO_BUILD, collection=name)
     now = world.timestamp()
     build = BuildRow(
@@ -63,7 +63,8 @@ def list_versions(world: World, request: Request, *, name: str) -> Response:
 def rollback(world: World, request: Request, *, name: str) -> Response:
     """Makes an earlier version current: 200 with it, also where it is current already.
 
-    Nothing is lost: the versions after it stay, and what they have taken in is in the next build again.
+    Searches see what they saw then. What was taken in since is set aside: the versions that hold it stay, and going
+    forward to one of them brings it back.
     """
     row = world.collection(name)
     version = validated(RollbackModel, parse_object(request.body)).version

@@ -10,7 +10,6 @@ from shardlake.catalog.base import CollectionRow
 from shardlake.contracts.collection import body_of_schema, parse_collection, schema_of
 from shardlake.contracts.common import is_name
 from shardlake.contracts.http import Request, Response, json_response
-from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, InvalidInput
 
 
@@ -27,7 +26,7 @@ def put_collection(world: World, request: Request, *, name: str) -> Response:
     schema = schema_of(model, world.encoders(request.deadline) if names_encoder else {})
     row = CollectionRow(name=name, uid=world.new_id(), body=body_of_schema(schema), created_at=world.timestamp())
     standing, created = world.catalog.create_collection(row)
-    return json_response(201 if created else 200, _described(world, standing, request.deadline))
+    return json_response(201 if created else 200, _described(world, standing))
 
 
 def list_collections(world: World, request: Request) -> Response:
@@ -42,7 +41,7 @@ def list_collections(world: World, request: Request) -> Response:
 
 def get_collection(world: World, request: Request, *, name: str) -> Response:
     """Answers a collection's schema and state."""
-    return json_response(200, _described(world, world.collection(name), request.deadline))
+    return json_response(200, _described(world, world.collection(name)))
 
 
 def drop_collection(world: World, request: Request, *, name: str) -> Response:
@@ -51,10 +50,9 @@ def drop_collection(world: World, request: Request, *, name: str) -> Response:
     return json_response(202, {"name": row.name, "state": "dropped"})
 
 
-def _described(world: World, row: CollectionRow, deadline: Deadline) -> dict[str, object]:
-    pointer = world.catalog.pointer(row.uid)
-    folded = world.folded_segments(pointer, deadline)
-    pending = [segment for segment in world.catalog.segments(row.uid) if segment.segment_id not in folded]
+def _described(world: World, row: CollectionRow) -> dict[str, object]:
+    snapshot = world.catalog.snapshot(row.uid)
+    pointer, pending = snapshot.pointer, snapshot.pending
     return {
         "name": row.name,
         "schema": orjson.loads(row.body),

@@ -110,25 +110,32 @@ class Intake:
     def _write_segment(self) -> None:
         if not self._segment:
             return
-        uid, drop = self._row.uid, self._source.drop
-        segment_id = _digest(uid, drop.key, self._source.identity, str(self._part))
-        key = locations.segment(uid, segment_id)
-        body = encode_segment(self._segment, self._schema.spaces, self._digests)
-        row = SegmentRow(
-            segment_id=segment_id,
-            order=drop.order(self._part),
-            key=key,
-            rows=len(self._segment),
-            bytes=self._write_once(key, body),
-            source=drop.key,
-            created_at=self._world.timestamp(),
-        )
-        self._world.catalog.add_segment(uid, row)
+        self._world.log.add(self._row.uid, self._source.drop.order(self._part), self._write)
         self.accepted += len(self._segment)
         self._segment.clear()
         self._segment_bytes = 0
         self._digests = {}
         self._part += 1
+
+    def _write(self, newer: frozenset[bytes]) -> SegmentRow:
+        """Writes a segment, without the items that are written newer already, which makes it another one."""
+        uid, drop = self._row.uid, self._source.drop
+        items = [item for item in self._segment if item.id.encode() not in newer]
+        identity = _digest(uid, drop.key, self._source.identity, str(self._part))
+        left_out = sorted({item.id for item in self._segment} - {item.id for item in items})
+        segment_id = _digest(identity, *left_out) if left_out else identity
+        key = locations.segment(uid, segment_id)
+        body = encode_segment(items, self._schema.spaces, self._digests)
+        return SegmentRow(
+            segment_id=segment_id,
+            identity=identity,
+            order=drop.order(self._part),
+            key=key,
+            rows=len(items),
+            bytes=self._write_once(key, body),
+            source=drop.key,
+            created_at=self._world.timestamp(),
+        )
 
     def _write_once(self, key: str, body: bytes) -> int:
         try:

@@ -12,15 +12,18 @@ from shardlake.catalog.base import (
     BuildState,
     Catalog,
     CollectionRow,
+    DeltaRow,
+    LogHead,
     Pointer,
     Receipt,
     ReceiptState,
     SegmentRow,
     ShardRow,
+    Snapshot,
 )
 from shardlake.errors import CommitUnknown, Conflict, ErrorKind, NotFound, Unavailable
 from shardlake.limits import MAX_ZONE_MAPS_BYTES
-from shardlake.testing import LostReplyCatalog
+from shardlake.testing import LostReplyCatalog, add_segment
 
 FILMS = CollectionRow(name="films", uid="films-1", body='{"spaces":{}}', created_at="2026-11-23T12:00:00Z")
 
@@ -55,8 +58,9 @@ def shard_row(shard_id: int) -> ShardRow:
     )
 
 
-def segment_row(number: int, *, order: str | None = None) -> SegmentRow:
+def segment_row(number: int, *, order: str | None = None, sequence: int = 0) -> SegmentRow:
     return SegmentRow(
+        sequence=sequence,
         segment_id=f"segment-{number:04d}",
         order=order or f"2026-11-23T12:00:00.{number:03d}#1#0",
         key=f"data/u/segments/{number}.seg",
@@ -127,7 +131,7 @@ def test_collections_are_listed_by_name(catalog: Catalog) -> None:
 def test_a_dropped_and_recreated_collection_shares_nothing(catalog: Catalog) -> None:
     catalog.create_collection(FILMS)
     catalog.commit("films-1", expected=None, pointer=pointer_to("000001-a"), shards=[shard_row(0)])
-    catalog.add_segment("films-1", segment_row(1))
+    catalog.append("films-1", segment_row(1), head=LogHead())
     catalog.put_receipt("films-1", receipt_of("inbox/films/1.jsonl", rejected=3))
 
     assert catalog.drop_collection("films") == FILMS
@@ -138,6 +142,8 @@ def test_a_dropped_and_recreated_collection_shares_nothing(catalog: Catalog) -> 
     assert catalog.pointer(fresh.uid) is None
     assert catalog.versions(fresh.uid) == []
     assert catalog.segments(fresh.uid) == []
+    assert catalog.log_head(fresh.uid) == LogHead()
+    assert catalog.snapshot(fresh.uid) == Snapshot(pointer=None)
     assert catalog.receipts(fresh.uid, ["inbox/films/1.jsonl"]) == {}
     assert catalog.rejected_total(fresh.uid) == 0
     assert catalog.pointer("films-1") == pointer_to("000001-a")  # rows of the old one stay, for whoever still reads it
@@ -292,27 +298,126 @@ def test_zone_maps_that_are_too_long_are_left_out_and_never_cut(catalog: Catalog
     assert sum(len(str(zone)) for zone in kept.zone_maps.values()) < MAX_ZONE_MAPS_BYTES
 
 
-def test_a_segment_is_added_once(catalog: Catalog) -> None:
-    assert catalog.add_segment("u", segment_row(1))
-    assert not catalog.add_segment("u", segment_row(1, order="later"))
-
-    assert catalog.segments("u") == [segment_row(1)]
+def add(catalog: Catalog, row: SegmentRow) -> SegmentRow:
+    return add_segment(catalog, "u", row)
 
 
-def test_segments_come_in_order_however_many(catalog: Catalog) -> None:
-    rows = [segment_row(number, order=f"{(number * 7) % 10}") for number in range(100)]
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda row: catalog.add_segment("u", row), rows))
+def test_the_log_has_segments_in_the_order_they_were_added(catalog: Catalog) -> None:
+    assert catalog.log_head("u") == LogHead(sequence=0, newest="")
 
-    assert catalog.segments("u") == sorted(rows, key=lambda row: (row.order, row.segment_id))
+    assert catalog.append("u", segment_row(1, order="b"), head=LogHead()) == segment_row(1, order="b", sequence=1)
+    assert catalog.log_head("u") == LogHead(sequence=1, newest="b")
+    assert add(catalog, segment_row(2, order="a")).sequence == 2
+
+    assert catalog.log_head("u") == LogHead(sequence=2, newest="b")
+    assert catalog.segments("u") == [segment_row(1, order="b", sequence=1), segment_row(2, order="a", sequence=2)]
+    assert catalog.segments("u", after=1) == [segment_row(2, order="a", sequence=2)]
+    assert catalog.segments("u", after=2) == []
+
+
+def test_a_segment_is_added_once_wherever_the_log_ends(catalog: Catalog) -> None:
+    first = add(catalog, segment_row(1))
+    add(catalog, segment_row(2))
+    again = replace(segment_row(1, order="later"), segment_id="another", identity="segment-0001")
+
+    assert catalog.append("u", segment_row(1), head=LogHead()) == first
+    assert add(catalog, again) == first
+
+    assert [row.sequence for row in catalog.segments("u")] == [1, 2]
+
+
+def test_a_segment_is_not_added_behind_an_end_that_has_moved(catalog: Catalog) -> None:
+    seen = catalog.log_head("u")
+    add(catalog, segment_row(1))
+
+    with pytest.raises(Conflict) as caught:
+        catalog.append("u", segment_row(2), head=seen)
+    assert caught.value.kind is ErrorKind.COMMIT_CONFLICT
+    assert [row.segment_id for row in catalog.segments("u")] == ["segment-0001"]
+
+
+def test_a_segment_comes_back_with_all_that_is_known_of_it(catalog: Catalog) -> None:
+    delta = DeltaRow(
+        rows=3,
+        bytes=10_000,
+        footer_offset=9_000,
+        checksum="00ff",
+        zone_maps={"stock": (-1, 2**63 - 1), "category": ("", "zürich ☂")},
+        summaries={"stock": {"present": 3, "missing": 0}},
+    )
+    row = replace(segment_row(1), encoders={"visual": "abc"}, delta=delta, ids_bytes=77, identity="x")
+
+    add(catalog, row)
+
+    assert catalog.segments("u") == [replace(row, sequence=1)]
+
+
+def test_segments_come_in_order_however_many_writers(catalog: Catalog) -> None:
+    rows = [segment_row(number, order=f"{(number * 7) % 10}") for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        added = list(pool.map(lambda row: add(catalog, row), rows))
+
+    assert sorted(row.sequence for row in added) == list(range(1, 41))
+    assert catalog.segments("u") == sorted(added, key=lambda row: row.sequence)
+    assert catalog.log_head("u") == LogHead(sequence=40, newest="9")
 
 
 def test_rows_are_more_than_a_page(catalog: Catalog) -> None:
-    rows = [replace(segment_row(number), source="s" * 10_000) for number in range(150)]  # a page is 1 MB
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda row: catalog.add_segment("u", row), rows))
+    rows = [add(catalog, replace(segment_row(number), source="s" * 10_000)) for number in range(150)]  # a page is 1 MB
 
     assert catalog.segments("u") == rows
+    assert catalog.snapshot("u") == Snapshot(pointer=None, pending=tuple(rows))
+
+
+def test_an_addition_whose_reply_was_lost_is_found_again(catalog: Catalog) -> None:
+    lossy = LostReplyCatalog(catalog, operations=frozenset({"append"}))
+    with pytest.raises(Unavailable):
+        lossy.append("u", segment_row(1), head=LogHead())
+
+    assert add(lossy, segment_row(1)) == segment_row(1, sequence=1)  # type: ignore[arg-type]  # a catalog by shape
+    assert catalog.log_head("u").sequence == 1
+
+
+def test_pending_is_what_the_current_version_does_not_hold(catalog: Catalog) -> None:
+    rows = [add(catalog, segment_row(number)) for number in (1, 2, 3)]
+    assert catalog.snapshot("u") == Snapshot(pointer=None, pending=tuple(rows))
+
+    built = replace(pointer_to("000001-a"), through=2)
+    catalog.commit("u", expected=None, pointer=built, shards=[])
+
+    assert catalog.snapshot("u") == Snapshot(pointer=built, pending=(rows[2],))
+    assert catalog.snapshot("u").sequence == 3
+
+    rows.append(add(catalog, segment_row(4)))
+    newer = replace(pointer_to("000002-b"), through=4)
+    catalog.commit("u", expected="000001-a", pointer=newer, shards=[])
+    assert catalog.snapshot("u") == Snapshot(pointer=newer)
+    assert catalog.snapshot("u").sequence == 4
+
+
+def test_a_rollback_sets_aside_what_the_log_has_got_since(catalog: Catalog) -> None:
+    add(catalog, segment_row(1))
+    catalog.commit("u", expected=None, pointer=replace(pointer_to("000001-a"), through=1), shards=[])
+    add(catalog, segment_row(2))
+    catalog.commit("u", expected="000001-a", pointer=replace(pointer_to("000002-b"), through=2), shards=[])
+    add(catalog, segment_row(3))
+
+    back = catalog.roll_back("u", expected="000002-b", version="000001-a")
+
+    assert back == replace(pointer_to("000001-a"), through=1, skipped=((2, 3),))
+    assert catalog.snapshot("u") == Snapshot(pointer=back)
+    assert catalog.versions("u")[0].skipped == ()  # the version itself is as it was
+
+    later = add(catalog, segment_row(4))
+    assert catalog.roll_back("u", expected="000002-b", version="000001-a") == back  # a repetition sets nothing aside
+    assert catalog.snapshot("u") == Snapshot(pointer=back, pending=(later,))
+
+    built = replace(pointer_to("000003-c"), through=4, skipped=back.skipped)
+    catalog.commit("u", expected="000001-a", pointer=built, shards=[])
+    assert catalog.snapshot("u") == Snapshot(pointer=built)
+    assert catalog.roll_back("u", expected="000003-c", version="000002-b") == replace(
+        pointer_to("000002-b"), through=2, skipped=((3, 4),)
+    )
 
 
 def test_the_newest_receipt_of_a_file_stands(catalog: Catalog) -> None:

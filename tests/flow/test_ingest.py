@@ -398,11 +398,16 @@ def test_a_picture_that_cannot_be_decoded_refuses_its_item_and_no_other() -> Non
     ]
 
 
-def test_the_newest_write_sorts_last_whatever_its_key(world: SmallWorld) -> None:
-    late = world.drop(f"{INBOX}a.jsonl", jsonl(item(1)))
+def test_what_arrives_late_gives_way_to_what_was_written_after_it(world: SmallWorld) -> None:
+    late = world.drop(f"{INBOX}a.jsonl", jsonl(item(1), item(2), item(3)))
     later = world.drop(f"{INBOX}b.jsonl", jsonl(item(2)))
 
     world.deliver(later)
     world.deliver(late)
+    world.deliver(late)
 
-    assert [row.source for row in world.catalog.segments(uid(world))] == [f"{INBOX}a.jsonl", f"{INBOX}b.jsonl"]
+    rows = world.catalog.segments(uid(world))
+    assert [row.source for row in rows] == [f"{INBOX}b.jsonl", f"{INBOX}a.jsonl"]
+    assert [decode_segment(world.objects.objects[row.key]).ids for row in rows] == [["i2"], ["i1", "i3"]]
+
+

@@ -12,8 +12,18 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shardlake.catalog.base import Catalog, CollectionRow, Pointer, Receipt, ReceiptState, SegmentRow, ShardRow
-from shardlake.errors import CommitUnknown, Conflict, NotFound
+from shardlake.catalog.base import (
+    Catalog,
+    CollectionRow,
+    LogHead,
+    Pointer,
+    Receipt,
+    ReceiptState,
+    SegmentRow,
+    ShardRow,
+    Snapshot,
+)
+from shardlake.errors import CommitUnknown, Conflict, NotFound, Unavailable
 from shardlake.testing import MemoryCatalog, WrappedCatalog
 
 WRITERS = st.sampled_from(["ada", "ben"])
@@ -22,17 +32,23 @@ NAMES = st.sampled_from(["films", "songs"])
 
 
 class LossyLine(WrappedCatalog):
-    """Loses the request (nothing happens) or the reply (it happened) of the next commit."""
+    """Loses the request (nothing happens) or the reply (it happened) of the next commit or addition."""
 
     loss = "none"
 
     def before(self, operation: str) -> None:
-        if operation == "commit" and self.loss == "request":
-            raise CommitUnknown("the request was lost")
+        if self.loss == "request":
+            self._lose(operation)
 
     def after(self, operation: str) -> None:
-        if operation == "commit" and self.loss == "reply":
-            raise CommitUnknown("the reply was lost")
+        if self.loss == "reply":
+            self._lose(operation)
+
+    def _lose(self, operation: str) -> None:
+        if operation == "commit":
+            raise CommitUnknown("the line was lost")
+        if operation == "append":
+            raise Unavailable("the line was lost")
 
 
 class CatalogMachine(RuleBasedStateMachine):
@@ -48,7 +64,9 @@ class CatalogMachine(RuleBasedStateMachine):
         self.uids: dict[str, str] = {}
         self.current: str | None = None
         self.landed: dict[str, tuple[Pointer, list[ShardRow]]] = {}
-        self.segments: dict[str, SegmentRow] = {}
+        self.pointer: Pointer | None = None
+        self.log: list[SegmentRow] = []
+        self.heads: dict[str, LogHead] = {"ada": LogHead(), "ben": LogHead()}
         self.receipts: dict[str, Receipt] = {}
         # What each writer knows: where it saw the pointer, and the commit whose outcome it does not know.
         self.seen: dict[str, str | None] = {"ada": None, "ben": None}
@@ -63,7 +81,10 @@ class CatalogMachine(RuleBasedStateMachine):
     def commit(self, writer: str, loss: str) -> None:
         self.serial += 1
         version = f"{self.serial:06d}-{writer}"
-        self._attempt(writer, loss, (self.seen[writer], _pointer(version), [_shard(self.serial)]))
+        pointer = replace(
+            _pointer(version), through=len(self.log), skipped=self.pointer.skipped if self.pointer else ()
+        )
+        self._attempt(writer, loss, (self.seen[writer], pointer, [_shard(self.serial)]))
 
     @precondition(lambda self: self.landed)
     @rule(writer=WRITERS, data=st.data())
@@ -75,7 +96,11 @@ class CatalogMachine(RuleBasedStateMachine):
             assert self.current not in {expected, version}
             return
         assert self.current in {expected, version}, "a rollback from elsewhere moved the pointer"
-        assert found == self.landed[version][0]
+        if self.current != version:
+            target, _ = self.landed[version]
+            behind = ((target.through + 1, len(self.log)),) if len(self.log) > target.through else ()
+            self.pointer = replace(target, skipped=target.skipped + behind)
+        assert found == self.pointer
         self.current = self.seen[writer] = version
 
     @precondition(lambda self: self.pending)
@@ -105,7 +130,7 @@ class CatalogMachine(RuleBasedStateMachine):
             self.pending.pop(writer, None)
             self.seen[writer] = pointer.version
         if may_land:
-            self.current = pointer.version
+            self.current, self.pointer = pointer.version, pointer
             self.landed[pointer.version] = (pointer, shards)
 
     @rule(name=NAMES, body=st.sampled_from(["{}", '{"a":1}']))
@@ -129,11 +154,26 @@ class CatalogMachine(RuleBasedStateMachine):
             return
         assert dropped.uid == self.uids.pop(name)
 
-    @rule(number=st.integers(0, 5), order=st.sampled_from("abc"))
-    def add_segment(self, number: int, order: str) -> None:
+    @rule(writer=WRITERS)
+    def look_at_the_log(self, writer: str) -> None:
+        self.heads[writer] = self.catalog.log_head("u")
+
+    @rule(writer=WRITERS, number=st.integers(0, 9), order=st.sampled_from("abc"), loss=LOSSES)
+    def append(self, writer: str, number: int, order: str, loss: str) -> None:
         row = SegmentRow(segment_id=f"s{number}", order=order, key="k", rows=1, bytes=1, source="s", created_at="t")
-        assert self.catalog.add_segment("u", row) == (row.segment_id not in self.segments)
-        self.segments.setdefault(row.segment_id, row)
+        standing = next((one for one in self.log if one.segment_id == row.segment_id), None)
+        may_land = standing is None and self.heads[writer].sequence == len(self.log)
+        self.catalog.loss = loss
+        try:
+            found = self.catalog.append("u", row, head=self.heads[writer])
+            assert found == (standing or replace(row, sequence=len(self.log) + 1))
+        except Conflict:
+            assert standing is None, "a repetition is no conflict"
+            assert not may_land, "a conflict is certain"
+        except Unavailable:
+            may_land = may_land and loss == "reply"
+        if may_land:
+            self.log.append(replace(row, sequence=len(self.log) + 1))
 
     @rule(source=st.sampled_from("xyz"), etag=st.sampled_from("12"), rejected=st.integers(0, 3))
     def take_in(self, source: str, etag: str, rejected: int) -> None:
@@ -156,9 +196,18 @@ class CatalogMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_was_ingested_stands(self) -> None:
-        assert self.catalog.segments("u") == sorted(self.segments.values(), key=lambda row: (row.order, row.segment_id))
+        assert self.catalog.segments("u") == self.log
+        newest = max((row.order for row in self.log), default="")
+        assert self.catalog.log_head("u") == LogHead(sequence=len(self.log), newest=newest)
         assert self.catalog.receipts("u", list("xyz")) == self.receipts
         assert self.catalog.rejected_total("u") == sum(receipt.rejected for receipt in self.receipts.values())
+
+    @invariant()
+    def a_snapshot_is_the_pointer_and_what_it_does_not_hold(self) -> None:
+        through, skipped = (self.pointer.through, self.pointer.skipped) if self.pointer else (0, ())
+        aside = {number for first, last in skipped for number in range(first, last + 1)}
+        pending = tuple(row for row in self.log if row.sequence > through and row.sequence not in aside)
+        assert self.catalog.snapshot("u") == Snapshot(pointer=self.pointer, pending=pending)
 
     @invariant()
     def names_are_who_the_model_says(self) -> None:

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from shardlake.types import Summary
+
+LogPosition: TypeAlias = int
+"""A place in a collection's log of segments: 1 is the first, 0 stands before it."""
+
+SizeBytes: TypeAlias = int
+
+Ranges: TypeAlias = tuple[tuple[int, int], ...]
+"""Ranges of log positions, first and last, ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +39,12 @@ class CollectionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointer:
-    """What is current. `version` looks like 000042-3f9c1a2b."""
+    """What is current, or one version of it. `version` looks like 000042-3f9c1a2b.
+
+    Attributes:
+        through: the version holds the log up to this position; what lies behind it is pending.
+        skipped: what a rollback has set aside: neither this version nor one built on it has it.
+    """
 
     version: str
     manifest_key: str
@@ -40,6 +53,12 @@ class Pointer:
     shards: int
     committed_at: str
     build_id: str
+    through: LogPosition = 0
+    skipped: Ranges = ()
+
+    def has_pending(self, sequence: LogPosition) -> bool:
+        """Returns whether a segment of the log is neither in this version nor set aside."""
+        return sequence > self.through and not any(first <= sequence <= last for first, last in self.skipped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +87,36 @@ class ShardRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaRow:
+    """What is known of a segment's delta: its live items as a small shard, searched until a version holds them.
+
+    Attributes: as of a `ShardRow`.
+    """
+
+    rows: int
+    bytes: int
+    footer_offset: int
+    checksum: str
+    zone_maps: dict[str, tuple[object, object]]
+    summaries: dict[str, Summary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentRow:
-    """An immutable batch of ingested items that a build will fold in.
+    """An immutable batch of ingested items: searched as a delta until a build folds it into a version.
 
     Attributes:
-        order: sorts segments by the time their source was written; later wins for the same id.
+        segment_id: names its objects.
+        order: sorts segments by the time their source was written: of what arrives late, ingest leaves out the items
+            that a segment of a later order has, before it adds the rest.
+        rows: items and deletions.
         source: the key of the object it came from.
+        sequence: its place in the log, where later wins for the same id; 0 before the log has it, and of segments that
+            releases before 0.4 wrote, which go by `order`.
+        identity: what a repetition of the same piece of work has too; None where that is the segment's id.
+        ids_bytes: size of the file of the ids it overwrites.
+        encoders: {space: digest of the encoder that made its vectors}.
+        delta: None where no item of it lives.
     """
 
     segment_id: str
@@ -83,6 +126,38 @@ class SegmentRow:
     bytes: int
     source: str
     created_at: str
+    sequence: LogPosition = 0
+    identity: str | None = None
+    ids_bytes: SizeBytes = 0
+    encoders: dict[str, str] = field(default_factory=dict)
+    delta: DeltaRow | None = None
+
+    @property
+    def known_as(self) -> str:
+        """What tells a repetition of the same work."""
+        return self.identity or self.segment_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHead:
+    """The end of a collection's log. `newest` is the latest order of all its segments, empty before the first."""
+
+    sequence: LogPosition = 0
+    newest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a search sees: a version, None before the first build, and the segments pending, by sequence."""
+
+    pointer: Pointer | None
+    pending: tuple[SegmentRow, ...] = ()
+
+    @property
+    def sequence(self) -> LogPosition:
+        """The last position of the log that it sees."""
+        through = self.pointer.through if self.pointer else 0
+        return self.pending[-1].sequence if self.pending else through
 
 
 class ReceiptState(StrEnum):
@@ -158,9 +233,10 @@ class Catalog(Protocol):
         """
 
     def roll_back(self, uid: str, *, expected: str, version: str) -> Pointer:
-        """Makes a committed version current again if the pointer still is at `expected`; returns it.
+        """Makes a committed version current again if the pointer still is at `expected`; returns the pointer.
 
-        Where it is current already, by whomever, that is no error: so a repetition after a lost reply is none.
+        What the log has got since the version was built is set aside: the pointer skips it. Where the version is
+        current already, by whomever, that is no error: so a repetition after a lost reply is none.
 
         Raises:
             NotFound: version-not-found, when no such version was committed.
@@ -174,11 +250,27 @@ class Catalog(Protocol):
     def versions(self, uid: str) -> list[Pointer]:
         """Returns every committed version, oldest first."""
 
-    def add_segment(self, uid: str, row: SegmentRow) -> bool:
-        """Adds the segment; False where it stands already."""
+    def log_head(self, uid: str) -> LogHead:
+        """Returns the end of the log. Strongly consistent: a segment is behind it or was added before."""
 
-    def segments(self, uid: str) -> list[SegmentRow]:
-        """Returns all segments by (order, segment_id). Strongly consistent."""
+    def append(self, uid: str, row: SegmentRow, *, head: LogHead) -> SegmentRow:
+        """Adds a segment to the log, behind `head`; returns it with its sequence.
+
+        A repetition, by whomever, is no error and returns the row that stands.
+
+        Raises:
+            Conflict: commit-conflict, when the log has certainly gone on since `head` was read.
+        """
+
+    def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
+        """Returns the segments of the log behind a position, by sequence; from the beginning, those that older releases
+        wrote come first, by (order, segment_id). Strongly consistent."""
+
+    def snapshot(self, uid: str) -> Snapshot:
+        """Returns the pointer and what is pending. Every segment added before the call is in one of them or set aside.
+
+        Cost: one consistent query, of as many rows as are pending.
+        """
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file."""

@@ -4,7 +4,10 @@
               collections   {name}                      a collection as created; dropping removes this row alone
               {uid}         pointer                     what is current: the only row that ever moves
               {uid}         version#{version}           every version that was committed
-              {uid}         segment#{segment_id}
+              {uid}         head                        the end of the log of segments
+              {uid}         log#{sequence}              a segment, at its place in the log
+              {uid}         known#{identity}            the place of a segment, so that a repetition adds none
+              {uid}         segment#{segment_id}        a segment that a release before 0.4 wrote
               {uid}         receipt#{hash of source}    hashed, for a source key may be longer than a sort key
               {uid}         rejected#{hash of source}   the number of refused items, where there are any
               {uid}         build#{build_id}
@@ -12,6 +15,9 @@
 
 A commit first writes the shard map, which nobody looks for yet, then adds the version row and moves the pointer in one
 transaction. The version row is what makes it repeatable: it stands exactly if the pointer once moved to that version.
+
+A segment is added in one transaction too: its row, the row by which it is known, and the head, which must not have
+moved. Keys of the log stand just before the pointer's, so that one query reads what is pending and what is current.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -34,7 +41,18 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from shardlake.catalog.base import BuildRow, CollectionRow, Pointer, Receipt, SegmentRow, ShardRow
+from shardlake.catalog.base import (
+    BuildRow,
+    CollectionRow,
+    LogHead,
+    LogPosition,
+    Pointer,
+    Receipt,
+    SegmentRow,
+    ShardRow,
+    Snapshot,
+)
+from shardlake.catalog.log import grown, is_pending, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
 from shardlake.catalog.tables import ROW_IS_NEW, Tables, backoff
 from shardlake.errors import (
@@ -55,6 +73,10 @@ if TYPE_CHECKING:
 
 NAMES: Final = "collections"
 POINTER: Final = "pointer"
+HEAD: Final = "head"
+HEAD_IS_EXPECTED: Final = "#sequence = :expected"
+MAX_ZONE_MAPS_BYTES_OF_A_DELTA: Final = 8 * 1024  # every search reads those of all that is pending
+MAX_COLLECTIONS_KNOWN: Final = 1_024
 POINTER_IS_EXPECTED: Final = "#version = :expected"
 
 _DOWN = Meaning(Unavailable, ErrorKind.CATALOG_UNAVAILABLE, "the catalog failed for the moment")
@@ -108,6 +130,7 @@ class DynamoCatalog:
         self._shards = shard_table
         self._client = client or connect()
         self._tables = Tables(self._client, guard=_ours, sleep=sleep)
+        self._through: dict[str, LogPosition] = {}  # where the last snapshot of a collection began: a hint
         self._sleep = sleep
 
     def close(self) -> None:
@@ -164,6 +187,9 @@ class DynamoCatalog:
         target = self._get(Pointer, uid, f"version#{version}")
         if target is None:
             raise NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
+        if (standing := self.pointer(uid)) is not None and standing.version == version:
+            return standing
+        target = set_aside(target, self.log_head(uid))
         moved = self._pointer_put(uid, expected, target)
         self._settle(
             lambda: self._client.put_item(**moved), lambda exc: self._verdict_of_rollback(uid, expected, target, exc)
@@ -178,14 +204,49 @@ class DynamoCatalog:
         """Returns every committed version, oldest first."""
         return [from_item(Pointer, item) for item in self._tables.query(self._table, uid, "version#")]
 
-    def add_segment(self, uid: str, row: SegmentRow) -> bool:
-        """Adds the segment; False where it stands already."""
-        return self._tables.put_new(self._table, {**_key(uid, f"segment#{row.segment_id}"), **to_item(row)})
+    def log_head(self, uid: str) -> LogHead:
+        """Returns the end of the log. Cost: one consistent read."""
+        return self._get(LogHead, uid, HEAD) or LogHead()
 
-    def segments(self, uid: str) -> list[SegmentRow]:
-        """Returns all segments by (order, segment_id)."""
-        rows = [from_item(SegmentRow, item) for item in self._tables.query(self._table, uid, "segment#")]
-        return sorted(rows, key=lambda row: (row.order, row.segment_id))
+    def append(self, uid: str, row: SegmentRow, *, head: LogHead) -> SegmentRow:
+        """Adds a segment behind `head`. Cost: one transaction of three rows."""
+        added = replace(row, sequence=head.sequence + 1)
+        if added.delta is not None:
+            added = replace(added, delta=bounded(added.delta, MAX_ZONE_MAPS_BYTES_OF_A_DELTA))
+        items = self._append_items(uid, added, head)
+        standing: list[SegmentRow] = []  # where it was added before, by a repetition or by an attempt of the SDK
+        self._settle(
+            lambda: self._client.transact_write_items(TransactItems=items),
+            lambda exc: self._verdict_of_append(uid, added, exc, standing),
+        )
+        return standing[0] if standing else added
+
+    def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
+        """Returns the segments of the log behind a position, by sequence; those of older releases first."""
+        old: list[SegmentRow] = []
+        if not after:
+            old = [from_item(SegmentRow, item) for item in self._tables.query(self._table, uid, "segment#")]
+            old.sort(key=lambda row: (row.order, row.segment_id))
+        items = self._tables.between(self._table, uid, _log(after + 1), POINTER)
+        return old + [from_item(SegmentRow, item) for item in items if item["sk"]["S"] != POINTER]
+
+    def snapshot(self, uid: str) -> Snapshot:
+        """Returns the pointer and what is pending.
+
+        Cost: one consistent query; two where the pointer was moved back since the last one, or was never read.
+        """
+        known = self._through.get(uid)
+        if known is None:
+            pointer = self.pointer(uid)
+            known = pointer.through if pointer else 0
+        found = self._snapshot(uid, known)
+        through = found.pointer.through if found.pointer else 0
+        if through < known:
+            found = self._snapshot(uid, through)
+        if len(self._through) >= MAX_COLLECTIONS_KNOWN:
+            self._through.clear()
+        self._through[uid] = through
+        return found
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file.
@@ -256,6 +317,47 @@ class DynamoCatalog:
                     raise found from exc
             self._sleep(wait_s)
         raise Overloaded(_BUSY.message, kind=_BUSY.kind, service=ERRORS.service)
+
+    def _snapshot(self, uid: str, after: LogPosition) -> Snapshot:
+        items = list(self._tables.between(self._table, uid, _log(after + 1), POINTER))
+        pointer = next((from_item(Pointer, item) for item in items if item["sk"]["S"] == POINTER), None)
+        rows = (from_item(SegmentRow, item) for item in items if item["sk"]["S"] != POINTER)
+        return Snapshot(pointer=pointer, pending=tuple(row for row in rows if is_pending(pointer, row)))
+
+    def _append_items(self, uid: str, row: SegmentRow, head: LogHead) -> list[Any]:
+        moved: dict[str, Any] = {"TableName": self._table, "Item": {**_key(uid, HEAD), **to_item(grown(head, row))}}
+        if head.sequence:
+            moved |= {
+                "ConditionExpression": HEAD_IS_EXPECTED,
+                "ExpressionAttributeNames": {"#sequence": "sequence"},
+                "ExpressionAttributeValues": {":expected": {"N": str(head.sequence)}},
+            }
+        else:
+            moved |= {"ConditionExpression": ROW_IS_NEW}
+        known = {**_known_key(uid, row.known_as), "sequence": {"N": str(row.sequence)}}
+        return [
+            {"Put": moved},
+            {"Put": {"TableName": self._table, "Item": {**_key(uid, _log(row.sequence)), **to_item(row)}}},
+            {"Put": {"TableName": self._table, "Item": known, "ConditionExpression": ROW_IS_NEW}},
+        ]
+
+    def _known(self, uid: str, identity: str) -> SegmentRow | None:
+        """Returns the segment of the log that is known as that."""
+        item = self._tables.get(self._table, _known_key(uid, identity))
+        return None if item is None else self._get(SegmentRow, uid, _log(int(item["sequence"]["N"])))
+
+    def _verdict_of_append(
+        self, uid: str, row: SegmentRow, exc: ClientError | BotoCoreError, standing: list[SegmentRow]
+    ) -> ShardlakeError | None:
+        """Returns what a failed addition means: None when the segment stands, Overloaded when to try again."""
+        if (found := self._known(uid, row.known_as)) is not None:
+            standing.append(found)
+            return None
+        response: Mapping[str, Any] = getattr(exc, "response", None) or {}
+        reasons = {reason.get("Code") for reason in response.get("CancellationReasons", ())}
+        if "ConditionalCheckFailed" in reasons:
+            return Conflict("another segment was added to the log", sequence=row.sequence)
+        return ERRORS.translate(exc)
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
         version = {**_key(uid, f"version#{pointer.version}"), **to_item(pointer)}
@@ -331,6 +433,14 @@ def _ours() -> Iterator[None]:
 
 def _key(pk: str, sk: str) -> dict[str, Any]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def _log(sequence: LogPosition) -> str:
+    return f"log#{sequence:012d}"
+
+
+def _known_key(uid: str, identity: str) -> dict[str, Any]:
+    return _key(uid, f"known#{identity}")
 
 
 def _hashed(source: str) -> str:

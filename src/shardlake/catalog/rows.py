@@ -16,6 +16,8 @@ from shardlake.catalog.base import (
     BuildRow,
     BuildState,
     CollectionRow,
+    DeltaRow,
+    LogHead,
     Pointer,
     Receipt,
     ReceiptState,
@@ -25,15 +27,16 @@ from shardlake.catalog.base import (
 from shardlake.errors import ErrorKind, FormatError
 from shardlake.limits import MAX_ZONE_MAPS_BYTES
 
-Row = CollectionRow | Pointer | ShardRow | SegmentRow | Receipt | BuildRow
-RowT = TypeVar("RowT", CollectionRow, Pointer, ShardRow, SegmentRow, Receipt, BuildRow)
+Row = CollectionRow | Pointer | ShardRow | SegmentRow | LogHead | Receipt | BuildRow
+RowT = TypeVar("RowT", CollectionRow, Pointer, ShardRow, SegmentRow, LogHead, Receipt, BuildRow)
+FactsT = TypeVar("FactsT", ShardRow, DeltaRow)
 
 Attribute = Mapping[str, str]
 """A typed value as DynamoDB spells it: {"S": text} or {"N": digits}."""
 
 
-def bounded(row: ShardRow) -> ShardRow:
-    """Returns the row with so many zone maps and summaries, shortest first, as fit MAX_ZONE_MAPS_BYTES together.
+def bounded(row: FactsT, max_bytes: int = MAX_ZONE_MAPS_BYTES) -> FactsT:
+    """Returns the row with so many zone maps and summaries, shortest first, as fit `max_bytes` together.
 
     An attribute without them cannot be pruned by, so leaving one out costs time and never an answer; cutting a
     bound short would lose answers.
@@ -45,7 +48,7 @@ def bounded(row: ShardRow) -> ShardRow:
     total = 0
     for size, key in sized:
         total += size
-        if total > MAX_ZONE_MAPS_BYTES:
+        if total > max_bytes:
             break
         kept.add(key)
     if len(kept) == len(sized):
@@ -100,6 +103,11 @@ def _pairs(attribute: Attribute | None) -> dict[str, tuple[Any, Any]]:
     return {name: (low, high) for name, (low, high) in orjson.loads(_text(attribute)).items()}
 
 
+def _delta(raw: dict[str, Any]) -> DeltaRow:
+    zones = {name: (low, high) for name, (low, high) in raw["zone_maps"].items()}
+    return DeltaRow(**{**raw, "zone_maps": zones})
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "str | None": lambda attribute: None if attribute is None else _text(attribute),
@@ -109,5 +117,12 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "BuildState": lambda attribute: BuildState(_text(attribute)),
     "dict[str, tuple[int, int]]": _pairs,
     "dict[str, tuple[object, object]]": _pairs,
+    # What older releases did not write.
+    **dict.fromkeys(
+        ("LogPosition", "SizeBytes"), lambda attribute: 0 if attribute is None else int(_number(attribute))
+    ),
+    "Ranges": lambda attribute: () if attribute is None else tuple((a, b) for a, b in orjson.loads(_text(attribute))),
+    "dict[str, str]": lambda attribute: {} if attribute is None else dict(orjson.loads(_text(attribute))),
+    "DeltaRow | None": lambda attribute: None if attribute is None else _delta(orjson.loads(_text(attribute))),
     "dict[str, Summary]": lambda attribute: {} if attribute is None else dict(orjson.loads(_text(attribute))),
 }

@@ -69,6 +69,18 @@ class Tables:
             for page in pages:
                 yield from page["Items"]
 
+    def between(self, table: str, pk: str, first: str, last: str) -> Iterator[Item]:
+        """Yields the rows of one partition whose sort keys lie between two, both included, in key order."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues={":pk": {"S": pk}, ":first": {"S": first}, ":last": {"S": last}},
+            ConsistentRead=True,
+        )
+        with self._guard():
+            for page in pages:
+                yield from page["Items"]
+
     def write_all(self, table: str, items: Sequence[Item]) -> None:
         """Writes rows in batches; what a batch leaves over is written again, after a wait."""
         for start in range(0, len(items), BATCH_WRITE_ITEMS):

@@ -67,14 +67,14 @@ def segment(uid: str, segment_id: str) -> str:
     return f"{collection_root(uid)}segments/{segment_id}.seg"
 
 
-def delta(uid: str, segment_id: str) -> str:
+def delta(segment_key: str) -> str:
     """Returns the key of a segment's delta: its live items as a small shard."""
-    return f"{collection_root(uid)}segments/{segment_id}.shard"
+    return f"{segment_key.removesuffix('.seg')}.shard"
 
 
-def overwrites(uid: str, segment_id: str) -> str:
+def overwrites(segment_key: str) -> str:
     """Returns the key of the ids that a segment overwrites."""
-    return f"{collection_root(uid)}segments/{segment_id}.ids"
+    return f"{segment_key.removesuffix('.seg')}.ids"
 
 
 def version_root(uid: str, version: str) -> str:

@@ -8,7 +8,7 @@ from shardlake.testing.catalog_faults import FlakyCatalog, LostReplyCatalog, Wra
 from shardlake.testing.clock import ManualClock
 from shardlake.testing.in_process import InProcessInvoker
 from shardlake.testing.memory_blocks import MemoryBlocks
-from shardlake.testing.memory_catalog import MemoryCatalog
+from shardlake.testing.memory_catalog import MemoryCatalog, add_segment
 from shardlake.testing.memory_store import MemoryStore
 from shardlake.testing.store_faults import (
     CorruptStore,
@@ -36,4 +36,5 @@ __all__ = [
     "SlowStore",
     "WrappedCatalog",
     "WrappedStore",
+    "add_segment",
 ]

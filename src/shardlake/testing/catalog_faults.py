@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from shardlake.catalog.base import BuildRow, Catalog, CollectionRow, Pointer, Receipt, SegmentRow, ShardRow
+from shardlake.catalog.base import (
+    BuildRow,
+    Catalog,
+    CollectionRow,
+    LogHead,
+    LogPosition,
+    Pointer,
+    Receipt,
+    SegmentRow,
+    ShardRow,
+    Snapshot,
+)
 from shardlake.errors import CommitUnknown, ErrorKind, ShardlakeError, Unavailable
 
 T = TypeVar("T")
 
 WRITES = frozenset(
-    {"create_collection", "drop_collection", "commit", "roll_back", "add_segment", "put_receipt", "put_build"}
+    {"create_collection", "drop_collection", "commit", "roll_back", "append", "put_receipt", "put_build"}
 )
 
 
@@ -63,13 +74,21 @@ class WrappedCatalog:
         """Returns every committed version."""
         return self._pass("versions", lambda: self.inner.versions(uid))
 
-    def add_segment(self, uid: str, row: SegmentRow) -> bool:
-        """Adds a segment."""
-        return self._pass("add_segment", lambda: self.inner.add_segment(uid, row))
+    def log_head(self, uid: str) -> LogHead:
+        """Returns the end of the log."""
+        return self._pass("log_head", lambda: self.inner.log_head(uid))
 
-    def segments(self, uid: str) -> list[SegmentRow]:
-        """Returns all segments."""
-        return self._pass("segments", lambda: self.inner.segments(uid))
+    def append(self, uid: str, row: SegmentRow, *, head: LogHead) -> SegmentRow:
+        """Adds a segment."""
+        return self._pass("append", lambda: self.inner.append(uid, row, head=head))
+
+    def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
+        """Returns segments."""
+        return self._pass("segments", lambda: self.inner.segments(uid, after=after))
+
+    def snapshot(self, uid: str) -> Snapshot:
+        """Returns what a search sees."""
+        return self._pass("snapshot", lambda: self.inner.snapshot(uid))
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records a receipt."""

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from shardlake.catalog.base import BuildRow, CollectionRow, Pointer, Receipt, SegmentRow, ShardRow
+from shardlake.catalog.base import (
+    BuildRow,
+    Catalog,
+    CollectionRow,
+    LogHead,
+    LogPosition,
+    Pointer,
+    Receipt,
+    SegmentRow,
+    ShardRow,
+    Snapshot,
+)
+from shardlake.catalog.log import grown, is_pending, set_aside
 from shardlake.catalog.rows import bounded
 from shardlake.errors import Conflict, ErrorKind, NotFound
 
@@ -18,7 +30,8 @@ class _Incarnation:
     pointer: Pointer | None = None
     versions: dict[str, Pointer] = field(default_factory=dict)
     shards: dict[str, dict[int, ShardRow]] = field(default_factory=dict)
-    segments: dict[str, SegmentRow] = field(default_factory=dict)
+    log: list[SegmentRow] = field(default_factory=list)
+    head: LogHead = field(default_factory=LogHead)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     builds: dict[str, BuildRow] = field(default_factory=dict)
 
@@ -85,8 +98,10 @@ class MemoryCatalog:
             current = rows.pointer.version if rows.pointer else None
             if current not in {expected, version}:
                 raise _moved(expected, version)
-            rows.pointer = target
-            return target
+            if current != version:
+                rows.pointer = set_aside(target, rows.head)
+            assert rows.pointer is not None
+            return rows.pointer
 
     def shard_rows(self, uid: str, version: str) -> list[ShardRow]:
         """Returns the shard map of one version, by shard_id."""
@@ -99,19 +114,35 @@ class MemoryCatalog:
         with self._lock:
             return [pointer for _, pointer in sorted(self._of(uid).versions.items())]
 
-    def add_segment(self, uid: str, row: SegmentRow) -> bool:
-        """Adds the segment; False where it stands already."""
+    def log_head(self, uid: str) -> LogHead:
+        """Returns the end of the log."""
         with self._lock:
-            segments = self._of(uid).segments
-            if row.segment_id in segments:
-                return False
-            segments[row.segment_id] = row
-            return True
+            return self._of(uid).head
 
-    def segments(self, uid: str) -> list[SegmentRow]:
-        """Returns all segments by (order, segment_id)."""
+    def append(self, uid: str, row: SegmentRow, *, head: LogHead) -> SegmentRow:
+        """Adds a segment behind `head`."""
         with self._lock:
-            return sorted(self._of(uid).segments.values(), key=lambda row: (row.order, row.segment_id))
+            rows = self._of(uid)
+            standing = next((one for one in rows.log if one.known_as == row.known_as), None)
+            if standing is not None:
+                return standing
+            if rows.head.sequence != head.sequence:
+                raise Conflict("another segment was added to the log", sequence=head.sequence + 1)
+            rows.log.append(replace(row, sequence=head.sequence + 1))
+            rows.head = grown(head, row)
+            return rows.log[-1]
+
+    def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
+        """Returns the segments of the log behind a position, by sequence."""
+        with self._lock:
+            return self._of(uid).log[after:]
+
+    def snapshot(self, uid: str) -> Snapshot:
+        """Returns the pointer and what is pending."""
+        with self._lock:
+            rows = self._of(uid)
+            pending = tuple(row for row in rows.log if is_pending(rows.pointer, row))
+            return Snapshot(pointer=rows.pointer, pending=pending)
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file."""
@@ -144,6 +175,15 @@ class MemoryCatalog:
 
     def _of(self, uid: str) -> _Incarnation:
         return self._by_uid.setdefault(uid, _Incarnation())
+
+
+def add_segment(catalog: Catalog, uid: str, row: SegmentRow) -> SegmentRow:
+    """Adds a segment wherever the log ends by then; returns it with its sequence."""
+    while True:
+        try:
+            return catalog.append(uid, row, head=catalog.log_head(uid))
+        except Conflict:  # others add as well
+            continue
 
 
 def _moved(expected: str | None, version: str) -> Conflict:

@@ -20,7 +20,7 @@ from shardlake.format.container import Extent
 from shardlake.format.manifest import decode_manifest
 from shardlake.format.routing import decode_routing
 from shardlake.format.segment import SegmentItem
-from shardlake.testing import WrappedCatalog, WrappedStore
+from shardlake.testing import WrappedCatalog, WrappedStore, add_segment
 from shardlake.types import AttributeType, IndexType, Metric
 from tests.lake import UID, Lake, item, items_of, schema, space, unit_rows
 
@@ -169,7 +169,7 @@ def test_several_parts_and_shards_find_what_one_part_and_one_shard_finds(coded: 
     whole = Lake(schema(*coded.schema.spaces, attributes=NUMBER), tmp_path)
     for row in coded.catalog.segments(UID):
         whole.store.put(row.key, coded.store.objects[row.key])
-        whole.catalog.add_segment(UID, row)
+        add_segment(whole.catalog, UID, row)
     assert whole.build().state is BuildState.DONE
     assert len(whole.shards) == 1
 
@@ -196,11 +196,9 @@ def _colours(lake: Lake) -> dict[str, str]:
 def test_the_newest_of_several_items_with_one_id_lives(tmp_path: Path) -> None:
     lake = Lake(schema(attributes={"colour": AttributeType.KEYWORD}), tmp_path)
     vector = {"v": [1, 0, 0, 0]}
-    lake.add([item("a", vector, colour="late")], order="2026-03")
-    lake.add([item("a", vector, colour="early"), item("b", vector, colour="early")], order="2026-01")
-    lake.add(
-        [item("b", vector, colour="first"), item("b", vector, colour="last"), item("c", colour="only")], order="2026-02"
-    )
+    lake.add([item("a", vector, colour="early"), item("b", vector, colour="early")])
+    lake.add([item("b", vector, colour="first"), item("b", vector, colour="last"), item("c", colour="only")])
+    lake.add([item("a", vector, colour="late")])
 
     assert lake.build(part_rows=1).state is BuildState.DONE
 

@@ -1,0 +1,106 @@
+"""Into the log: what arrives late gives way to what was written after it.
+
+The log is in the order of arrival, and its readers let the later segment win. So the order of writing is settled here,
+before a segment is added: items that a segment of a later order has already are left out of it. That holds because a
+segment is added only where the log ends as it did when this was looked up.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from shardlake import limits
+from shardlake.catalog.base import Catalog, SegmentRow
+from shardlake.errors import Conflict, ErrorKind, Overloaded
+from shardlake.format import locations
+from shardlake.format.overwrites import decode_overwrites
+from shardlake.format.segment import decode_segment
+from shardlake.store.base import ObjectStore
+
+ATTEMPTS = 40  # each is lost to another writer that has got on
+MAX_WAIT_S = 0.25
+MAX_IDS_KEPT = 2_000_000  # some 200 MB
+
+Ids = frozenset[bytes]
+WriteSegment = Callable[[Ids], SegmentRow]
+"""Writes a segment without the items of those ids, under a name of its own; returns its row."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """The log of one collection as far as it was read."""
+
+    rows: list[SegmentRow] = field(default_factory=list)
+
+    def read_on(self, catalog: Catalog, uid: str) -> list[SegmentRow]:
+        """Returns the whole log. Cost: one query of what is new."""
+        seen = self.rows[-1].sequence if self.rows else 0
+        # Without a sequence are those that older releases wrote: they come with every reading from the beginning.
+        self.rows = (self.rows if seen else []) + catalog.segments(uid, after=seen)
+        return self.rows
+
+
+class Log:
+    """Adds segments to the logs of collections. One a process.
+
+    Args:
+        catalog: has the logs. store: has the segments.
+        sleep: waits the seconds between attempts.
+    """
+
+    def __init__(self, catalog: Catalog, store: ObjectStore, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._sleep = sleep
+        self._known: dict[str, _Known] = {}
+        self._ids: OrderedDict[str, Ids] = OrderedDict()
+
+    def add(self, uid: str, order: str, write: WriteSegment) -> SegmentRow:
+        """Adds a segment whose source was written at `order`; returns it as it stands.
+
+        Raises:
+            Overloaded: when other writers were faster each time.
+        """
+        written: tuple[Ids, SegmentRow] | None = None
+        for wait_s in _waits():
+            head = self._catalog.log_head(uid)
+            newer = self._newer(uid, order) if order < head.newest else frozenset()
+            if written is None or written[0] != newer:
+                written = newer, write(newer)
+            try:
+                return self._catalog.append(uid, written[1], head=head)
+            except Conflict as conflict:
+                if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
+                    raise
+            self._sleep(wait_s)
+        raise Overloaded("many segments are added at once: this one must wait")
+
+    def _newer(self, uid: str, order: str) -> Ids:
+        """Returns the ids that segments of a later order have. Cost: one read for each that was not read before."""
+        rows = self._known.setdefault(uid, _Known()).read_on(self._catalog, uid)
+        return frozenset().union(*(self._ids_of(row) for row in rows if row.order > order))
+
+    def _ids_of(self, row: SegmentRow) -> Ids:
+        if row.key not in self._ids:
+            self._ids[row.key] = _read(self._store, row)
+            while len(self._ids) > 1 and sum(map(len, self._ids.values())) > MAX_IDS_KEPT:
+                self._ids.popitem(last=False)
+        self._ids.move_to_end(row.key)
+        return self._ids[row.key]
+
+
+def _read(store: ObjectStore, row: SegmentRow) -> Ids:
+    if not row.ids_bytes:
+        segment = decode_segment(store.get(row.key, max_bytes=limits.MAX_BLOCK_BYTES))
+        return frozenset(name.encode() for name in segment.ids)
+    data = store.get(locations.overwrites(row.key), max_bytes=limits.MAX_BLOCK_BYTES)
+    return frozenset(decode_overwrites(data))
+
+
+def _waits() -> Iterator[float]:
+    """Yields the seconds to wait after each attempt, with full jitter."""
+    return (random.uniform(0, min(MAX_WAIT_S, 0.005 * 2**n)) for n in range(ATTEMPTS))  # noqa: S311 - jitter only
