@@ -378,6 +378,52 @@ def test_an_addition_whose_reply_was_lost_is_found_again(catalog: Catalog) -> No
     assert catalog.log_head("u").sequence == 1
 
 
+def test_compaction_puts_one_segment_in_the_place_of_several(catalog: Catalog) -> None:
+    rows = [add(catalog, segment_row(number)) for number in range(1, 6)]
+    merged = replace(segment_row(99), identity="merged")
+
+    assert catalog.compact("u", rows[1:4], merged) == replace(merged, sequence=4, first=2)
+
+    left = [rows[0], replace(merged, sequence=4, first=2), rows[4]]
+    assert catalog.segments("u") == left
+    assert catalog.snapshot("u") == Snapshot(pointer=None, pending=tuple(left))
+    assert catalog.log_head("u").sequence == 5
+    assert catalog.compact("u", rows[1:4], merged) == left[1]  # a repetition
+    again = catalog.compact("u", left[:2], replace(segment_row(98), identity="all"))
+    assert (again.first, again.sequence) == (1, 4)
+    assert add(catalog, segment_row(6)).sequence == 6
+
+
+def test_what_was_merged_is_still_known(catalog: Catalog) -> None:
+    rows = [add(catalog, segment_row(number)) for number in range(1, 4)]
+    merged = catalog.compact("u", rows[:2], segment_row(99))
+
+    assert add(catalog, segment_row(1)) == merged
+    assert add(catalog, segment_row(2)) == merged
+    assert add(catalog, segment_row(3)) == rows[2]
+    assert catalog.segments("u") == [merged, rows[2]]
+
+
+def test_compaction_of_what_is_not_there_any_more_is_a_conflict(catalog: Catalog) -> None:
+    rows = [add(catalog, segment_row(number)) for number in range(1, 4)]
+    merged = catalog.compact("u", rows[:2], segment_row(99))
+
+    with pytest.raises(Conflict) as caught:
+        catalog.compact("u", rows[1:], segment_row(98))
+    assert caught.value.kind is ErrorKind.COMMIT_CONFLICT
+    assert catalog.segments("u") == [merged, rows[2]]
+
+
+def test_a_compaction_whose_reply_was_lost_has_landed(catalog: Catalog) -> None:
+    rows = [add(catalog, segment_row(number)) for number in range(1, 4)]
+    lossy = LostReplyCatalog(catalog, operations=frozenset({"compact"}))
+    with pytest.raises(Unavailable):
+        lossy.compact("u", rows, segment_row(99))
+
+    assert lossy.compact("u", rows, segment_row(99)) == replace(segment_row(99), sequence=3, first=1)
+    assert [row.segment_id for row in catalog.segments("u")] == ["segment-0099"]
+
+
 def test_pending_is_what_the_current_version_does_not_hold(catalog: Catalog) -> None:
     rows = [add(catalog, segment_row(number)) for number in (1, 2, 3)]
     assert catalog.snapshot("u") == Snapshot(pointer=None, pending=tuple(rows))

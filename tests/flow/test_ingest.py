@@ -409,5 +409,3 @@ def test_what_arrives_late_gives_way_to_what_was_written_after_it(world: SmallWo
     rows = world.catalog.segments(uid(world))
     assert [row.source for row in rows] == [f"{INBOX}b.jsonl", f"{INBOX}a.jsonl"]
     assert [decode_segment(world.objects.objects[row.key]).ids for row in rows] == [["i2"], ["i1", "i3"]]
-
-

@@ -18,6 +18,8 @@ LogPosition: TypeAlias = int
 
 SizeBytes: TypeAlias = int
 
+MAX_SEGMENTS_PER_COMPACTION = 96  # one transaction has at most 100 rows (AWS quotas, 2026-11)
+
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 """Ranges of log positions, first and last, ascending."""
 
@@ -113,6 +115,7 @@ class SegmentRow:
         source: the key of the object it came from.
         sequence: its place in the log, where later wins for the same id; 0 before the log has it, and of segments that
             releases before 0.4 wrote, which go by `order`.
+        first: the place of the first segment that this one has taken in; 0 where it has taken in none.
         identity: what a repetition of the same piece of work has too; None where that is the segment's id.
         ids_bytes: size of the file of the ids it overwrites.
         encoders: {space: digest of the encoder that made its vectors}.
@@ -127,6 +130,7 @@ class SegmentRow:
     source: str
     created_at: str
     sequence: LogPosition = 0
+    first: LogPosition = 0
     identity: str | None = None
     ids_bytes: SizeBytes = 0
     encoders: dict[str, str] = field(default_factory=dict)
@@ -136,6 +140,11 @@ class SegmentRow:
     def known_as(self) -> str:
         """What tells a repetition of the same work."""
         return self.identity or self.segment_id
+
+    @property
+    def begins(self) -> LogPosition:
+        """The first place of the log that it stands for; the last is its `sequence`."""
+        return self.first or self.sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +269,20 @@ class Catalog(Protocol):
 
         Raises:
             Conflict: commit-conflict, when the log has certainly gone on since `head` was read.
+        """
+
+    def compact(self, uid: str, rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
+        """Replaces segments that follow one another in the log by one that says the same; returns it as it stands.
+
+        It takes the place of the last one. A repetition is no error.
+
+        Args:
+            uid: of the collection.
+            rows: 2 to MAX_SEGMENTS_PER_COMPACTION of the log, as they were read.
+            merged: what they are together.
+
+        Raises:
+            Conflict: commit-conflict, when one of them is certainly not there any more.
         """
 
     def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:

@@ -52,7 +52,7 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.log import grown, is_pending, set_aside
+from shardlake.catalog.log import grown, in_place_of, is_pending, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
 from shardlake.catalog.tables import ROW_IS_NEW, Tables, backoff
 from shardlake.errors import (
@@ -210,9 +210,7 @@ class DynamoCatalog:
 
     def append(self, uid: str, row: SegmentRow, *, head: LogHead) -> SegmentRow:
         """Adds a segment behind `head`. Cost: one transaction of three rows."""
-        added = replace(row, sequence=head.sequence + 1)
-        if added.delta is not None:
-            added = replace(added, delta=bounded(added.delta, MAX_ZONE_MAPS_BYTES_OF_A_DELTA))
+        added = replace(_bounded(row), sequence=head.sequence + 1)
         items = self._append_items(uid, added, head)
         standing: list[SegmentRow] = []  # where it was added before, by a repetition or by an attempt of the SDK
         self._settle(
@@ -220,6 +218,16 @@ class DynamoCatalog:
             lambda exc: self._verdict_of_append(uid, added, exc, standing),
         )
         return standing[0] if standing else added
+
+    def compact(self, uid: str, rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
+        """Replaces segments of the log by one. Cost: one transaction of as many rows."""
+        added = in_place_of(rows, _bounded(merged))
+        items = self._compact_items(uid, rows, added)
+        self._settle(
+            lambda: self._client.transact_write_items(TransactItems=items),
+            lambda exc: self._verdict_of_compaction(uid, added, exc),
+        )
+        return added
 
     def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
         """Returns the segments of the log behind a position, by sequence; those of older releases first."""
@@ -341,10 +349,28 @@ class DynamoCatalog:
             {"Put": {"TableName": self._table, "Item": known, "ConditionExpression": ROW_IS_NEW}},
         ]
 
+    def _compact_items(self, uid: str, rows: Sequence[SegmentRow], merged: SegmentRow) -> list[Any]:
+        def unchanged(row: SegmentRow) -> dict[str, Any]:
+            return {
+                "TableName": self._table,
+                "ConditionExpression": "#id = :id",
+                "ExpressionAttributeNames": {"#id": "segment_id"},
+                "ExpressionAttributeValues": {":id": {"S": row.segment_id}},
+            }
+
+        gone: list[Any] = [{"Delete": {**unchanged(row), "Key": _key(uid, _log(row.sequence))}} for row in rows[:-1]]
+        put = {**unchanged(rows[-1]), "Item": {**_key(uid, _log(merged.sequence)), **to_item(merged)}}
+        return [*gone, {"Put": put}]
+
     def _known(self, uid: str, identity: str) -> SegmentRow | None:
         """Returns the segment of the log that is known as that."""
         item = self._tables.get(self._table, _known_key(uid, identity))
-        return None if item is None else self._get(SegmentRow, uid, _log(int(item["sequence"]["N"])))
+        if item is None:
+            return None
+        # It may have been merged since with what follows it.
+        first = _log(int(item["sequence"]["N"]))
+        found = next(self._tables.between(self._table, uid, first, _log(10**12 - 1)), None)
+        return None if found is None else from_item(SegmentRow, found)
 
     def _verdict_of_append(
         self, uid: str, row: SegmentRow, exc: ClientError | BotoCoreError, standing: list[SegmentRow]
@@ -357,6 +383,19 @@ class DynamoCatalog:
         reasons = {reason.get("Code") for reason in response.get("CancellationReasons", ())}
         if "ConditionalCheckFailed" in reasons:
             return Conflict("another segment was added to the log", sequence=row.sequence)
+        return ERRORS.translate(exc)
+
+    def _verdict_of_compaction(
+        self, uid: str, merged: SegmentRow, exc: ClientError | BotoCoreError
+    ) -> ShardlakeError | None:
+        """Returns what a failed compaction means: None when it landed all the same, Overloaded when to try again."""
+        standing = self._get(SegmentRow, uid, _log(merged.sequence))
+        if standing is not None and standing.segment_id == merged.segment_id:
+            return None
+        response: Mapping[str, Any] = getattr(exc, "response", None) or {}
+        reasons = {reason.get("Code") for reason in response.get("CancellationReasons", ())}
+        if "ConditionalCheckFailed" in reasons:
+            return Conflict("the log has been compacted by another", sequence=merged.sequence)
         return ERRORS.translate(exc)
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
@@ -433,6 +472,10 @@ def _ours() -> Iterator[None]:
 
 def _key(pk: str, sk: str) -> dict[str, Any]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def _bounded(row: SegmentRow) -> SegmentRow:
+    return row if row.delta is None else replace(row, delta=bounded(row.delta, MAX_ZONE_MAPS_BYTES_OF_A_DELTA))
 
 
 def _log(sequence: LogPosition) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from shardlake.catalog.base import LogHead, Pointer, SegmentRow
+from shardlake.catalog.base import LogHead, LogPosition, Pointer, SegmentRow, Snapshot
+
+UNBUILT = "000000"  # in the place of a version where there is none yet
+_NAME = re.compile(r"(?P<version>[^~+]+)(~(?P<aside>[0-9]{1,15}))?(\+(?P<sequence>[0-9]{1,15}))?")
 
 
 def is_pending(pointer: Pointer | None, row: SegmentRow) -> bool:
@@ -12,9 +17,56 @@ def is_pending(pointer: Pointer | None, row: SegmentRow) -> bool:
     return pointer is None or pointer.has_pending(row.sequence)
 
 
+def name_of(snapshot: Snapshot) -> str | None:
+    """Returns what a snapshot is called: its version, where anything is pending with the position of the log behind it.
+
+    `000042-3f9c1a2b+17` is the version and what the log has from there through 17. Where a rollback has set aside what
+    follows the version, the name says how far: `000042-3f9c1a2b~15+17`. None where there is nothing at all.
+    """
+    pointer = snapshot.pointer
+    if not snapshot.pending:
+        return pointer.version if pointer else None
+    if pointer is None:
+        return f"{UNBUILT}+{snapshot.sequence}"
+    aside = [last for first, last in pointer.skipped if first == pointer.through + 1]
+    return f"{pointer.version}{f'~{aside[0]}' if aside else ''}+{snapshot.sequence}"
+
+
+def split_name(name: str) -> tuple[str, LogPosition, LogPosition] | None:
+    """Returns version, how far the log is set aside behind it, and the position behind `+`; 0 where the name has none.
+
+    None where it is no name of a snapshot.
+    """
+    found = _NAME.fullmatch(name)
+    return None if found is None else (found["version"], int(found["aside"] or 0), int(found["sequence"] or 0))
+
+
+def snapshot_at(
+    pointer: Pointer | None, aside: LogPosition, sequence: LogPosition, rows: Sequence[SegmentRow]
+) -> Snapshot | None:
+    """Returns the snapshot of that name, or None where compaction has merged its last segment with later ones.
+
+    Args:
+        pointer: of its version, as it was built.
+        aside, sequence: as `split_name` says.
+        rows: of the log behind what the version holds.
+    """
+    if pointer is not None and aside > pointer.through:
+        pointer = set_aside(replace(pointer, skipped=()), LogHead(sequence=aside))
+    if any(row.begins <= sequence < row.sequence for row in rows):
+        return None
+    pending = [row for row in rows if row.sequence <= sequence and is_pending(pointer, row)]
+    return Snapshot(pointer=pointer, pending=tuple(pending))
+
+
 def grown(head: LogHead, row: SegmentRow) -> LogHead:
     """Returns the end of the log once `row` stands behind it."""
     return LogHead(sequence=head.sequence + 1, newest=max(head.newest, row.order))
+
+
+def in_place_of(rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
+    """Returns the row of a segment that takes the place of those."""
+    return replace(merged, sequence=rows[-1].sequence, first=rows[0].begins)
 
 
 def set_aside(version: Pointer, head: LogHead) -> Pointer:

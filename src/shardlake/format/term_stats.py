@@ -23,6 +23,7 @@ from shardlake.query.text import ANALYSIS_VERSION
 
 TERM_KIND = b"TERM"
 RESIDENT_BYTES = 16 * 1024 * 1024  # of pages that stay
+UNKNOWN_LENGTH = 16.0  # words of a text, on average, where nothing is known of them: a title, a caption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +89,11 @@ class TermStatistics:
         """What is held in memory."""
         return self._map.resident_bytes + sum(array.nbytes for array in self._arrays.values())
 
-    def clauses(self, parsed: Sequence[ParsedClause], read: ReadExtents) -> MatchSource:
+    def clauses(self, parsed: Sequence[ParsedClause], read: ReadExtents, *, has_pending: bool = False) -> MatchSource:
         """Returns the match as shards are asked it: with the collection's frequencies, and a bound on all scores.
 
         A term that no text has is left out; with a phrase that has such a term nothing can match: no clause is left.
+        Where there are texts that came later (`has_pending`), such a term counts as one that a single text has.
 
         Raises:
             InvalidInput: invalid-match, when the version has no words of an attribute.
@@ -108,7 +110,8 @@ class TermStatistics:
                 )
         names = [(clause.attribute, term) for clause in parsed for term in clause.terms]
         found = self._map.find([term_key(self._ordinals[name], term) for name, term in names], read)
-        df = {name: 0 if values is None else values[0] for name, values in zip(names, found, strict=True)}
+        unknown = 1 if has_pending else 0
+        df = {name: unknown if values is None else values[0] for name, values in zip(names, found, strict=True)}
         if self._map.resident_bytes > RESIDENT_BYTES:
             self._map = PagedMap(self._arrays, MAP)
         is_hopeless = any(not df[c.attribute, term] for c in parsed for phrase in c.phrases for term in phrase)
@@ -121,16 +124,38 @@ class TermStatistics:
         totals = self._totals[clause.attribute]
         terms = tuple(term for term in clause.terms if df[clause.attribute, term])
         frequencies = tuple(df[clause.attribute, term] for term in terms)
-        if frequencies and max(frequencies) > totals.docs:
+        if frequencies and max(frequencies) > max(1, totals.docs):
             raise FormatError("more texts have a term than there are", attribute=clause.attribute)
         return MatchClause(
             attribute=clause.attribute,
             terms=terms,
             phrases=clause.phrases,
-            docs=totals.docs,
+            docs=max((totals.docs, *frequencies)),
             mean_length=totals.mean_length,
             df=frequencies,
         )
+
+
+def unbuilt_clauses(parsed: Sequence[ParsedClause], docs: int) -> MatchSource:
+    """Returns the match of a collection that was never built: nothing is known of its words, and each weighs alike.
+
+    Args:
+        parsed: the match.
+        docs: texts there are, at most.
+    """
+    clauses = tuple(
+        MatchClause(
+            attribute=clause.attribute,
+            terms=clause.terms,
+            phrases=clause.phrases,
+            docs=max(docs, 1),
+            mean_length=UNKNOWN_LENGTH,
+            df=(1,) * len(clause.terms),
+        )
+        for clause in parsed
+        if clause.terms
+    )
+    return MatchSource(clauses=clauses, bound=sum(bm25.idf(c.docs, each) for c in clauses for each in c.df) or 1.0)
 
 
 def _totals(meta: Mapping[str, Any]) -> dict[str, TextTotals]:

@@ -22,7 +22,7 @@ from shardlake.errors import CommitUnknown, ErrorKind, ShardlakeError, Unavailab
 T = TypeVar("T")
 
 WRITES = frozenset(
-    {"create_collection", "drop_collection", "commit", "roll_back", "append", "put_receipt", "put_build"}
+    {"create_collection", "drop_collection", "commit", "roll_back", "append", "compact", "put_receipt", "put_build"}
 )
 
 
@@ -81,6 +81,10 @@ class WrappedCatalog:
     def append(self, uid: str, row: SegmentRow, *, head: LogHead) -> SegmentRow:
         """Adds a segment."""
         return self._pass("append", lambda: self.inner.append(uid, row, head=head))
+
+    def compact(self, uid: str, rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
+        """Merges segments."""
+        return self._pass("compact", lambda: self.inner.compact(uid, rows, merged))
 
     def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
         """Returns segments."""

@@ -18,7 +18,7 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.log import grown, is_pending, set_aside
+from shardlake.catalog.log import grown, in_place_of, is_pending, set_aside
 from shardlake.catalog.rows import bounded
 from shardlake.errors import Conflict, ErrorKind, NotFound
 
@@ -32,6 +32,7 @@ class _Incarnation:
     shards: dict[str, dict[int, ShardRow]] = field(default_factory=dict)
     log: list[SegmentRow] = field(default_factory=list)
     head: LogHead = field(default_factory=LogHead)
+    known: dict[str, int] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     builds: dict[str, BuildRow] = field(default_factory=dict)
 
@@ -123,19 +124,34 @@ class MemoryCatalog:
         """Adds a segment behind `head`."""
         with self._lock:
             rows = self._of(uid)
-            standing = next((one for one in rows.log if one.known_as == row.known_as), None)
-            if standing is not None:
-                return standing
+            if row.known_as in rows.known:
+                return next(one for one in rows.log if one.sequence >= rows.known[row.known_as])
             if rows.head.sequence != head.sequence:
                 raise Conflict("another segment was added to the log", sequence=head.sequence + 1)
             rows.log.append(replace(row, sequence=head.sequence + 1))
             rows.head = grown(head, row)
+            rows.known[row.known_as] = rows.head.sequence
             return rows.log[-1]
+
+    def compact(self, uid: str, rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
+        """Replaces segments of the log by one."""
+        with self._lock:
+            of_uid, added = self._of(uid), in_place_of(rows, merged)
+            standing = {one.sequence: one for one in of_uid.log}
+            if (last := standing.get(added.sequence)) is not None and last.segment_id == merged.segment_id:
+                return last
+            if any(standing.get(row.sequence) != row for row in rows):
+                raise Conflict("the log has been compacted by another", sequence=added.sequence)
+            gone = {row.sequence for row in rows}
+            of_uid.log = sorted(
+                [*(one for one in of_uid.log if one.sequence not in gone), added], key=lambda one: one.sequence
+            )
+            return added
 
     def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
         """Returns the segments of the log behind a position, by sequence."""
         with self._lock:
-            return self._of(uid).log[after:]
+            return [row for row in self._of(uid).log if row.sequence > after]
 
     def snapshot(self, uid: str) -> Snapshot:
         """Returns the pointer and what is pending."""

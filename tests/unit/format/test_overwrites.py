@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardlake.errors import FormatError
-from shardlake.format.overwrites import decode_overwrites, encode_overwrites
+from shardlake.format.overwrites import Part, decode_overwrites, decode_parts, encode_overwrites, encode_parts
 
 ids = st.lists(st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()))
 
@@ -30,3 +30,14 @@ def test_no_flipped_byte_makes_other_ids() -> None:
         except FormatError:
             found += 1
     assert found > len(data) // 2  # the rest is what stands between blocks
+
+
+def test_a_merged_segment_says_which_part_had_each_id_last() -> None:
+    first = Part(sequence=4, order="b", ids=frozenset({b"x", b"y"}))
+    second = Part(sequence=5, order="a", ids=frozenset({b"y", b"z"}))
+
+    data = encode_parts([first, second])
+
+    assert decode_overwrites(data) == [b"x", b"y", b"z"]
+    assert decode_parts(data) == [Part(sequence=4, order="b", ids=frozenset({b"x"})), second]
+    assert decode_parts(encode_overwrites(["x"])) == []
