@@ -378,6 +378,37 @@ def test_an_addition_whose_reply_was_lost_is_found_again(catalog: Catalog) -> No
     assert catalog.log_head("u").sequence == 1
 
 
+def test_a_version_that_is_not_current_can_be_forgotten(catalog: Catalog) -> None:
+    catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[shard_row(n) for n in range(30)])
+    catalog.commit("u", expected="000001-a", pointer=pointer_to("000002-b"), shards=[shard_row(1)])
+
+    catalog.forget_version("u", "000001-a")
+    catalog.forget_version("u", "000001-a")
+
+    assert catalog.versions("u") == [pointer_to("000002-b")]
+    assert catalog.shard_rows("u", "000001-a") == []
+    with pytest.raises(NotFound):
+        catalog.roll_back("u", expected="000002-b", version="000001-a")
+    with pytest.raises(Conflict):
+        catalog.forget_version("u", "000002-b")
+    assert catalog.shard_rows("u", "000002-b") == [shard_row(1)]
+
+
+def test_a_dropped_collection_can_be_forgotten_whole(catalog: Catalog) -> None:
+    catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[shard_row(0)])
+    add(catalog, segment_row(1))
+    catalog.put_receipt("u", receipt_of("inbox/films/1.jsonl", rejected=3))
+
+    catalog.forget_collection("u")
+
+    assert catalog.pointer("u") is None
+    assert catalog.versions("u") == []
+    assert catalog.shard_rows("u", "000001-a") == []
+    assert catalog.segments("u") == []
+    assert catalog.log_head("u") == LogHead()
+    assert catalog.rejected_total("u") == 0
+
+
 def test_compaction_puts_one_segment_in_the_place_of_several(catalog: Catalog) -> None:
     rows = [add(catalog, segment_row(number)) for number in range(1, 6)]
     merged = replace(segment_row(99), identity="merged")

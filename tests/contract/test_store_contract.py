@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -253,3 +254,13 @@ def test_whoever_has_the_url_may_put_once_told_where(store: ObjectStore) -> None
     assert answer.status_code == 200
     assert answer.headers["etag"].strip('"') == store.head(key).etag
     assert store.get(key, max_bytes=len(BODY)) == BODY
+
+
+def test_a_list_says_when_each_object_was_written(store: ObjectStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # stores tell whole seconds
+    store.put("when/a", b"1")
+
+    (info,) = store.list("when/")
+
+    assert info.written_at is not None
+    assert before <= info.written_at <= datetime.now(UTC) + timedelta(seconds=2)

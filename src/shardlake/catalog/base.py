@@ -295,6 +295,16 @@ class Catalog(Protocol):
         Cost: one consistent query, of as many rows as are pending.
         """
 
+    def forget_version(self, uid: str, version: str) -> None:
+        """Takes a version out of the history, with its shard map; no error where it is none.
+
+        Raises:
+            Conflict: commit-conflict, when it is current.
+        """
+
+    def forget_collection(self, uid: str) -> None:
+        """Removes every row of an incarnation of a collection that was dropped."""
+
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file."""
 

@@ -52,7 +52,7 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.log import grown, in_place_of, is_pending, set_aside
+from shardlake.catalog.log import grown, in_place_of, is_current, is_pending, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
 from shardlake.catalog.tables import ROW_IS_NEW, Tables, backoff
 from shardlake.errors import (
@@ -256,6 +256,34 @@ class DynamoCatalog:
         self._through[uid] = through
         return found
 
+    def forget_version(self, uid: str, version: str) -> None:
+        """Takes a version out of the history, then its shard map. Cost: a transaction, and the map's rows."""
+        key = _key(uid, f"version#{version}")
+        is_another = {
+            "TableName": self._table,
+            "Key": _key(uid, POINTER),
+            "ConditionExpression": "attribute_not_exists(pk) OR #version <> :version",
+            "ExpressionAttributeNames": {"#version": "version"},
+            "ExpressionAttributeValues": {":version": {"S": version}},
+        }
+        items: list[Any] = [{"Delete": {"TableName": self._table, "Key": key}}, {"ConditionCheck": is_another}]
+        self._settle(
+            lambda: self._client.transact_write_items(TransactItems=items),
+            lambda exc: self._verdict_of_forgetting(uid, version, exc),
+        )
+        pk = f"{uid}#{version}"
+        rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._shards, pk)]
+        self._tables.delete_all(self._shards, rows)
+
+    def forget_collection(self, uid: str) -> None:
+        """Removes every row of a uid. Cost: a read and a write of each."""
+        for version in self.versions(uid):
+            pk = f"{uid}#{version.version}"
+            rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._shards, pk)]
+            self._tables.delete_all(self._shards, rows)
+        rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._table, uid)]
+        self._tables.delete_all(self._table, rows)
+
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file.
 
@@ -397,6 +425,13 @@ class DynamoCatalog:
         if "ConditionalCheckFailed" in reasons:
             return Conflict("the log has been compacted by another", sequence=merged.sequence)
         return ERRORS.translate(exc)
+
+    def _verdict_of_forgetting(self, uid: str, version: str, exc: ClientError | BotoCoreError) -> ShardlakeError | None:
+        """Returns what a failed removal means: None when the version is gone, Overloaded when to try again."""
+        if self._get(Pointer, uid, f"version#{version}") is None:
+            return None
+        pointer = self.pointer(uid)
+        return is_current(version) if pointer and pointer.version == version else ERRORS.translate(exc)
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
         version = {**_key(uid, f"version#{pointer.version}"), **to_item(pointer)}

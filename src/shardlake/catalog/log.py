@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shardlake.catalog.base import LogHead, LogPosition, Pointer, SegmentRow, Snapshot
+from shardlake.errors import Conflict, ErrorKind
 
 UNBUILT = "000000"  # in the place of a version where there is none yet
 _NAME = re.compile(r"(?P<version>[^~+]+)(~(?P<aside>[0-9]{1,15}))?(\+(?P<sequence>[0-9]{1,15}))?")
@@ -67,6 +68,11 @@ def grown(head: LogHead, row: SegmentRow) -> LogHead:
 def in_place_of(rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
     """Returns the row of a segment that takes the place of those."""
     return replace(merged, sequence=rows[-1].sequence, first=rows[0].begins)
+
+
+def is_current(version: str) -> Conflict:
+    """Returns the error of taking the current version away."""
+    return Conflict("the version is the current one", kind=ErrorKind.COMMIT_CONFLICT, version=version)
 
 
 def set_aside(version: Pointer, head: LogHead) -> Pointer:

@@ -84,15 +84,21 @@ class Tables:
     def write_all(self, table: str, items: Sequence[Item]) -> None:
         """Writes rows in batches; what a batch leaves over is written again, after a wait."""
         for start in range(0, len(items), BATCH_WRITE_ITEMS):
-            self._write_batch(table, items[start : start + BATCH_WRITE_ITEMS])
+            batch = items[start : start + BATCH_WRITE_ITEMS]
+            self._write_batch(table, [{"PutRequest": {"Item": item}} for item in batch])
+
+    def delete_all(self, table: str, keys: Sequence[Item]) -> None:
+        """Removes rows in batches, likewise."""
+        for start in range(0, len(keys), BATCH_WRITE_ITEMS):
+            batch = keys[start : start + BATCH_WRITE_ITEMS]
+            self._write_batch(table, [{"DeleteRequest": {"Key": key}} for key in batch])
 
     def read_all(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
         """Yields the rows there are for the keys, in any order. Requires: no key twice."""
         for start in range(0, len(keys), BATCH_GET_ITEMS):
             yield from self._read_batch(table, keys[start : start + BATCH_GET_ITEMS])
 
-    def _write_batch(self, table: str, items: Sequence[Item]) -> None:
-        requests: list[Any] = [{"PutRequest": {"Item": item}} for item in items]
+    def _write_batch(self, table: str, requests: list[Any]) -> None:
         for wait_s in backoff():
             with self._guard():
                 answer = self._client.batch_write_item(RequestItems={table: requests})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -12,11 +13,16 @@ from shardlake.deadline import Deadline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
-    """What a store knows of an object without reading it."""
+    """What a store knows of an object without reading it.
+
+    Attributes:
+        written_at: by the store's clock; only `list` says it.
+    """
 
     key: str
     size_bytes: int
     etag: str
+    written_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,12 @@ class S3Store:
         with _ours(prefix):
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    yield ObjectInfo(key=entry["Key"], size_bytes=entry["Size"], etag=_etag(entry["ETag"]))
+                    yield ObjectInfo(
+                        key=entry["Key"],
+                        size_bytes=entry["Size"],
+                        etag=_etag(entry["ETag"]),
+                        written_at=entry["LastModified"],
+                    )
 
     def delete(self, key: str) -> None:
         """Deletes the object; no error where there is none."""

@@ -94,6 +94,14 @@ class WrappedCatalog:
         """Returns what a search sees."""
         return self._pass("snapshot", lambda: self.inner.snapshot(uid))
 
+    def forget_version(self, uid: str, version: str) -> None:
+        """Forgets a version."""
+        self._pass("forget_version", lambda: self.inner.forget_version(uid, version))
+
+    def forget_collection(self, uid: str) -> None:
+        """Forgets a dropped collection."""
+        self._pass("forget_collection", lambda: self.inner.forget_collection(uid))
+
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records a receipt."""
         self._pass("put_receipt", lambda: self.inner.put_receipt(uid, receipt))

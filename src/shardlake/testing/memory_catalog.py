@@ -18,7 +18,7 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.log import grown, in_place_of, is_pending, set_aside
+from shardlake.catalog.log import grown, in_place_of, is_current, is_pending, set_aside
 from shardlake.catalog.rows import bounded
 from shardlake.errors import Conflict, ErrorKind, NotFound
 
@@ -159,6 +159,20 @@ class MemoryCatalog:
             rows = self._of(uid)
             pending = tuple(row for row in rows.log if is_pending(rows.pointer, row))
             return Snapshot(pointer=rows.pointer, pending=pending)
+
+    def forget_version(self, uid: str, version: str) -> None:
+        """Takes a version out of the history."""
+        with self._lock:
+            rows = self._of(uid)
+            if rows.pointer is not None and rows.pointer.version == version:
+                raise is_current(version)
+            rows.versions.pop(version, None)
+            rows.shards.pop(version, None)
+
+    def forget_collection(self, uid: str) -> None:
+        """Removes every row of a uid."""
+        with self._lock:
+            self._by_uid.pop(uid, None)
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file."""

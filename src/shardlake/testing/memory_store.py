@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,12 +15,20 @@ from shardlake.deadline import Deadline
 from shardlake.errors import Conflict, ErrorKind, FormatError, InvalidInput, NotFound
 from shardlake.store.base import ByteRange, ObjectInfo
 
+EPOCH = datetime.fromtimestamp(0, UTC)  # when what a test has put into the dictionary itself was written
+
 
 class MemoryStore:
-    """Objects in a dictionary. Safe for threads; `objects` may be looked into and changed by a test."""
+    """Objects in a dictionary. Safe for threads; `objects` may be looked into and changed by a test.
 
-    def __init__(self) -> None:
+    Args:
+        now: the time of day.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.objects: dict[str, bytes] = {}
+        self._written: dict[str, datetime] = {}
+        self._now = now
         self._lock = threading.Lock()
 
     def get(self, key: str, *, max_bytes: int, deadline: Deadline | None = None) -> bytes:
@@ -55,12 +65,15 @@ class MemoryStore:
         stored = bytes(body)
         with self._lock:
             self.objects[key] = stored
+            self._written[key] = self._now()
         return _info(key, stored)
 
     def put_if_absent(self, key: str, body: bytes) -> ObjectInfo:
         """Writes an object only where none is; the same body again is no conflict."""
         stored = bytes(body)
         with self._lock:
+            if key not in self.objects:
+                self._written[key] = self._now()
             standing = self.objects.setdefault(key, stored)
         if standing != stored:
             raise Conflict("another object stands under this key", kind=ErrorKind.OBJECT_EXISTS, key=key)
@@ -83,7 +96,7 @@ class MemoryStore:
         with self._lock:
             found = [(key, body) for key, body in self.objects.items() if key.startswith(prefix)]
         for key, body in sorted(found, key=lambda pair: pair[0].encode()):
-            yield _info(key, body)
+            yield replace(_info(key, body), written_at=self._written.get(key, EPOCH))
 
     def delete(self, key: str) -> None:
         """Deletes the object; no error where there is none."""

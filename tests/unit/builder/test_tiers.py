@@ -1,0 +1,86 @@
+"""Which segments become one, and when a build begins by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.tiers import FANOUT, MAX_PENDING, MIN_ROWS_TO_BUILD, is_build_due, run_to_merge
+from shardlake.catalog.base import Pointer, SegmentRow
+from shardlake.limits import MAX_SEGMENT_ROWS
+
+POINTER = Pointer(
+    version="000001-a", manifest_key="m", rows=1_000_000, bytes=1, shards=1, committed_at="t", build_id="b"
+)
+
+
+def segment(sequence: int, rows: int = 1, *, size: int = 1, encoder: str | None = None, first: int = 0) -> SegmentRow:
+    return SegmentRow(
+        segment_id=f"s{sequence}",
+        order="",
+        key="k",
+        rows=rows,
+        bytes=size,
+        source="x",
+        created_at="t",
+        sequence=sequence,
+        first=first,
+        encoders={} if encoder is None else {"v": encoder},
+    )
+
+
+def test_few_segments_are_left_alone_and_many_small_ones_become_one() -> None:
+    pending = [segment(number) for number in range(1, FANOUT)]
+    assert run_to_merge(pending) == ()
+
+    pending.append(segment(FANOUT))
+    assert run_to_merge(pending) == pending
+
+
+def test_what_is_large_already_is_not_written_again_for_a_small_one() -> None:
+    pending = [segment(1, 5_000), *(segment(number) for number in range(2, 2 + FANOUT))]
+
+    assert run_to_merge(pending) == pending[1:]
+
+
+def test_what_was_set_aside_lies_between_and_nothing_is_merged_across_it() -> None:
+    assert run_to_merge([segment(number) for number in (1, 2, 3, 4, 6, 7, 8, 9)]) == ()
+    merged = [segment(4, 8, first=1), *(segment(number) for number in range(5, 5 + FANOUT))]
+    assert [row.sequence for row in run_to_merge(merged)] == [5, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_segments_of_two_models_stay_two() -> None:
+    pending = [segment(number, encoder="old" if number < 5 else "new") for number in range(1, 12)]
+    pending[6] = replace(pending[6], encoders={})  # brought vectors
+
+    assert run_to_merge(pending) == ()
+    assert run_to_merge([*pending, segment(12, encoder="new")]) == [*pending[4:], segment(12, encoder="new")]
+
+
+@given(st.lists(st.integers(1, MAX_SEGMENT_ROWS), max_size=200))
+def test_merging_ends_and_writes_no_item_often(sizes: list[int]) -> None:
+    pending = [segment(number, rows) for number, rows in enumerate(sizes, 1)]
+    written = 0
+    while run := run_to_merge(pending):
+        rows = sum(row.rows for row in run)
+        assert len(run) >= FANOUT
+        assert rows <= MAX_SEGMENT_ROWS
+        written += rows
+        merged = segment(run[-1].sequence, rows, first=run[0].begins)
+        pending = [*(row for row in pending if row not in run), merged]
+        pending.sort(key=lambda row: row.sequence)
+    assert sum(row.rows for row in pending) == sum(sizes)
+    assert written <= 5 * sum(sizes)
+
+
+def test_a_build_begins_where_searches_pay_more_for_what_is_pending() -> None:
+    small = replace(POINTER, rows=1_000)
+
+    assert not is_build_due([segment(1, MIN_ROWS_TO_BUILD - 1)], small)
+    assert is_build_due([segment(1, MIN_ROWS_TO_BUILD)], small)
+    assert is_build_due([segment(1, MIN_ROWS_TO_BUILD)], None)
+    assert not is_build_due([segment(1, 99_999)], POINTER)
+    assert is_build_due([segment(1, 100_000)], POINTER)
+    assert is_build_due([segment(number) for number in range(MAX_PENDING + 1)], POINTER)
