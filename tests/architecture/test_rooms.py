@@ -8,6 +8,7 @@ from tests.architecture.sources import EVERYTHING, ROOT, SHIPPED, imports, name_
 
 ADAPTERS = {
     "src/shardlake/store/s3.py",
+    "src/shardlake/catalog/dynamo_errors.py",
     "src/shardlake/catalog/dynamodb.py",
     "src/shardlake/rpc/lambda_.py",
     "src/shardlake/foreign.py",

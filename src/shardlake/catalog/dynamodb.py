@@ -24,22 +24,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
 
 from shardlake.catalog.base import (
     BuildRow,
@@ -52,60 +41,18 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.log import grown, in_place_of, is_current, is_pending, set_aside
+from shardlake.catalog.dynamo_errors import ERRORS, Foreign, ours, settle
+from shardlake.catalog.dynamo_log import POINTER, SegmentLog
+from shardlake.catalog.log import is_current, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
-from shardlake.catalog.tables import ROW_IS_NEW, Tables, backoff
-from shardlake.errors import (
-    CommitUnknown,
-    Conflict,
-    ErrorKind,
-    Forbidden,
-    InternalError,
-    NotFound,
-    Overloaded,
-    ShardlakeError,
-    Unavailable,
-)
-from shardlake.foreign import ErrorTable, Meaning
+from shardlake.catalog.tables import ROW_IS_NEW, Tables, key_of
+from shardlake.errors import CommitUnknown, Conflict, ErrorKind, Forbidden, NotFound, Overloaded, ShardlakeError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NAMES: Final = "collections"
-POINTER: Final = "pointer"
-HEAD: Final = "head"
-HEAD_IS_EXPECTED: Final = "#sequence = :expected"
-MAX_ZONE_MAPS_BYTES_OF_A_DELTA: Final = 8 * 1024  # every search reads those of all that is pending
-MAX_COLLECTIONS_KNOWN: Final = 1_024
 POINTER_IS_EXPECTED: Final = "#version = :expected"
-
-_DOWN = Meaning(Unavailable, ErrorKind.CATALOG_UNAVAILABLE, "the catalog failed for the moment")
-_BUSY = Meaning(Overloaded, ErrorKind.THROTTLED, "the catalog asks to slow down")
-_REFUSED = Meaning(Forbidden, ErrorKind.FORBIDDEN, "the catalog refused our credentials")
-
-ERRORS = ErrorTable(
-    service="dynamodb",
-    unavailable=ErrorKind.CATALOG_UNAVAILABLE,
-    # Amazon DynamoDB developer guide, Error handling (2026-11).
-    codes={
-        **dict.fromkeys(("ProvisionedThroughputExceededException", "ThrottlingException"), _BUSY),
-        **dict.fromkeys(("RequestLimitExceeded", "TransactionConflictException", "LimitExceededException"), _BUSY),
-        **dict.fromkeys(("TransactionCanceledException", "TransactionInProgressException"), _BUSY),
-        "ReplicatedWriteConflictException": _BUSY,
-        **dict.fromkeys(("InternalServerError", "InternalFailure", "ServiceUnavailable"), _DOWN),
-        **dict.fromkeys(("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"), _REFUSED),
-        **dict.fromkeys(("IncompleteSignatureException", "InvalidSignatureException"), _REFUSED),
-        "MissingAuthenticationTokenException": _REFUSED,
-        "ResourceNotFoundException": Meaning(
-            InternalError, ErrorKind.INTERNAL, "the deployment's table does not exist"
-        ),
-        "ConditionalCheckFailedException": Meaning(Conflict, ErrorKind.COMMIT_CONFLICT, "the row is not as expected"),
-    },
-    types={
-        **dict.fromkeys((ConnectionError, HTTPClientError), _DOWN),
-        **dict.fromkeys((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _REFUSED),
-    },
-)
 
 
 class DynamoCatalog:
@@ -129,8 +76,8 @@ class DynamoCatalog:
         self._table = catalog_table
         self._shards = shard_table
         self._client = client or connect()
-        self._tables = Tables(self._client, guard=_ours, sleep=sleep)
-        self._through: dict[str, LogPosition] = {}  # where the last snapshot of a collection began: a hint
+        self._tables = Tables(self._client, guard=ours, sleep=sleep)
+        self._log = SegmentLog(self._client, self._tables, catalog_table, sleep=sleep)
         self._sleep = sleep
 
     def close(self) -> None:
@@ -139,7 +86,7 @@ class DynamoCatalog:
 
     def create_collection(self, row: CollectionRow) -> tuple[CollectionRow, bool]:
         """Creates, or returns what stands. A repetition after a lost reply still says that it created."""
-        if self._tables.put_new(self._table, {**_key(NAMES, row.name), **to_item(row)}):
+        if self._tables.put_new(self._table, {**key_of(NAMES, row.name), **to_item(row)}):
             return row, True
         standing = self.get_collection(row.name)
         if standing.body != row.body:
@@ -161,7 +108,7 @@ class DynamoCatalog:
 
     def drop_collection(self, name: str) -> CollectionRow:
         """Takes the name away; rows under its uid stay."""
-        item = self._tables.delete(self._table, _key(NAMES, name))
+        item = self._tables.delete(self._table, key_of(NAMES, name))
         if item is None:
             raise _no_collection(name)
         return from_item(CollectionRow, item)
@@ -191,8 +138,10 @@ class DynamoCatalog:
             return standing
         target = set_aside(target, self.log_head(uid))
         moved = self._pointer_put(uid, expected, target)
-        self._settle(
-            lambda: self._client.put_item(**moved), lambda exc: self._verdict_of_rollback(uid, expected, target, exc)
+        settle(
+            lambda: self._client.put_item(**moved),
+            lambda exc: self._verdict_of_rollback(uid, expected, target, exc),
+            sleep=self._sleep,
         )
         return target
 
@@ -206,70 +155,39 @@ class DynamoCatalog:
 
     def log_head(self, uid: str) -> LogHead:
         """Returns the end of the log. Cost: one consistent read."""
-        return self._get(LogHead, uid, HEAD) or LogHead()
+        return self._log.head(uid)
 
     def append(self, uid: str, row: SegmentRow, *, head: LogHead) -> SegmentRow:
         """Adds a segment behind `head`. Cost: one transaction of three rows."""
-        added = replace(_bounded(row), sequence=head.sequence + 1)
-        items = self._append_items(uid, added, head)
-        standing: list[SegmentRow] = []  # where it was added before, by a repetition or by an attempt of the SDK
-        self._settle(
-            lambda: self._client.transact_write_items(TransactItems=items),
-            lambda exc: self._verdict_of_append(uid, added, exc, standing),
-        )
-        return standing[0] if standing else added
+        return self._log.append(uid, row, head=head)
 
     def compact(self, uid: str, rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
         """Replaces segments of the log by one. Cost: one transaction of as many rows."""
-        added = in_place_of(rows, _bounded(merged))
-        items = self._compact_items(uid, rows, added)
-        self._settle(
-            lambda: self._client.transact_write_items(TransactItems=items),
-            lambda exc: self._verdict_of_compaction(uid, added, exc),
-        )
-        return added
+        return self._log.compact(uid, rows, merged)
 
     def segments(self, uid: str, *, after: LogPosition = 0) -> list[SegmentRow]:
         """Returns the segments of the log behind a position, by sequence; those of older releases first."""
-        old: list[SegmentRow] = []
-        if not after:
-            old = [from_item(SegmentRow, item) for item in self._tables.query(self._table, uid, "segment#")]
-            old.sort(key=lambda row: (row.order, row.segment_id))
-        items = self._tables.between(self._table, uid, _log(after + 1), POINTER)
-        return old + [from_item(SegmentRow, item) for item in items if item["sk"]["S"] != POINTER]
+        return self._log.segments(uid, after=after)
 
     def snapshot(self, uid: str) -> Snapshot:
-        """Returns the pointer and what is pending.
-
-        Cost: one consistent query; two where the pointer was moved back since the last one, or was never read.
-        """
-        known = self._through.get(uid)
-        if known is None:
-            pointer = self.pointer(uid)
-            known = pointer.through if pointer else 0
-        found = self._snapshot(uid, known)
-        through = found.pointer.through if found.pointer else 0
-        if through < known:
-            found = self._snapshot(uid, through)
-        if len(self._through) >= MAX_COLLECTIONS_KNOWN:
-            self._through.clear()
-        self._through[uid] = through
-        return found
+        """Returns the pointer and what is pending. Cost: one consistent query, now and then two."""
+        return self._log.snapshot(uid)
 
     def forget_version(self, uid: str, version: str) -> None:
         """Takes a version out of the history, then its shard map. Cost: a transaction, and the map's rows."""
-        key = _key(uid, f"version#{version}")
+        key = key_of(uid, f"version#{version}")
         is_another = {
             "TableName": self._table,
-            "Key": _key(uid, POINTER),
+            "Key": key_of(uid, POINTER),
             "ConditionExpression": "attribute_not_exists(pk) OR #version <> :version",
             "ExpressionAttributeNames": {"#version": "version"},
             "ExpressionAttributeValues": {":version": {"S": version}},
         }
         items: list[Any] = [{"Delete": {"TableName": self._table, "Key": key}}, {"ConditionCheck": is_another}]
-        self._settle(
+        settle(
             lambda: self._client.transact_write_items(TransactItems=items),
             lambda exc: self._verdict_of_forgetting(uid, version, exc),
+            sleep=self._sleep,
         )
         pk = f"{uid}#{version}"
         rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._shards, pk)]
@@ -290,16 +208,16 @@ class DynamoCatalog:
         Two writes, not a transaction: a file is taken in again until its receipt stands, so a half-done pair heals.
         """
         hashed = _hashed(receipt.source)
-        counted = _key(uid, f"rejected#{hashed}")
+        counted = key_of(uid, f"rejected#{hashed}")
         if receipt.rejected:
             self._tables.put(self._table, {**counted, "rejected": {"N": str(receipt.rejected)}})
         else:
             self._tables.delete(self._table, counted)
-        self._tables.put(self._table, {**_key(uid, f"receipt#{hashed}"), **to_item(receipt)})
+        self._tables.put(self._table, {**key_of(uid, f"receipt#{hashed}"), **to_item(receipt)})
 
     def receipts(self, uid: str, sources: Sequence[str]) -> dict[str, Receipt]:
         """Returns the receipts there are for the given source keys. Cost: one BatchGetItem a hundred."""
-        keys = [_key(uid, f"receipt#{_hashed(source)}") for source in dict.fromkeys(sources)]
+        keys = [key_of(uid, f"receipt#{_hashed(source)}") for source in dict.fromkeys(sources)]
         rows = (from_item(Receipt, item) for item in self._tables.read_all(self._table, keys))
         found = {row.source: row for row in rows}
         return {source: found[source] for source in sources if source in found}
@@ -310,7 +228,7 @@ class DynamoCatalog:
 
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes the state of a build."""
-        self._tables.put(self._table, {**_key(uid, f"build#{row.build_id}"), **to_item(row)})
+        self._tables.put(self._table, {**key_of(uid, f"build#{row.build_id}"), **to_item(row)})
 
     def get_build(self, uid: str, build_id: str) -> BuildRow:
         """Returns a build."""
@@ -320,7 +238,7 @@ class DynamoCatalog:
         return row
 
     def _get(self, cls: type[RowT], pk: str, sk: str) -> RowT | None:
-        item = self._tables.get(self._table, _key(pk, sk))
+        item = self._tables.get(self._table, key_of(pk, sk))
         return from_item(cls, item) if item else None
 
     def _has_landed(self, uid: str, pointer: Pointer) -> bool:
@@ -332,101 +250,13 @@ class DynamoCatalog:
 
     def _move_pointer(self, uid: str, expected: str | None, pointer: Pointer) -> None:
         items = self._commit_items(uid, expected, pointer)
-        self._settle(
+        settle(
             lambda: self._client.transact_write_items(TransactItems=items),
             lambda exc: self._verdict(uid, expected, pointer, exc),
+            sleep=self._sleep,
         )
 
-    def _settle(
-        self, write: Callable[[], object], verdict: Callable[[ClientError | BotoCoreError], ShardlakeError | None]
-    ) -> None:
-        """Moves the pointer by `write`, again while `verdict` says Overloaded of its failure; None is: it landed."""
-        for wait_s in backoff():
-            try:
-                write()
-                return
-            except (ClientError, BotoCoreError) as exc:
-                found = verdict(exc)
-                if found is None:
-                    return
-                if not isinstance(found, Overloaded):
-                    raise found from exc
-            self._sleep(wait_s)
-        raise Overloaded(_BUSY.message, kind=_BUSY.kind, service=ERRORS.service)
-
-    def _snapshot(self, uid: str, after: LogPosition) -> Snapshot:
-        items = list(self._tables.between(self._table, uid, _log(after + 1), POINTER))
-        pointer = next((from_item(Pointer, item) for item in items if item["sk"]["S"] == POINTER), None)
-        rows = (from_item(SegmentRow, item) for item in items if item["sk"]["S"] != POINTER)
-        return Snapshot(pointer=pointer, pending=tuple(row for row in rows if is_pending(pointer, row)))
-
-    def _append_items(self, uid: str, row: SegmentRow, head: LogHead) -> list[Any]:
-        moved: dict[str, Any] = {"TableName": self._table, "Item": {**_key(uid, HEAD), **to_item(grown(head, row))}}
-        if head.sequence:
-            moved |= {
-                "ConditionExpression": HEAD_IS_EXPECTED,
-                "ExpressionAttributeNames": {"#sequence": "sequence"},
-                "ExpressionAttributeValues": {":expected": {"N": str(head.sequence)}},
-            }
-        else:
-            moved |= {"ConditionExpression": ROW_IS_NEW}
-        known = {**_known_key(uid, row.known_as), "sequence": {"N": str(row.sequence)}}
-        return [
-            {"Put": moved},
-            {"Put": {"TableName": self._table, "Item": {**_key(uid, _log(row.sequence)), **to_item(row)}}},
-            {"Put": {"TableName": self._table, "Item": known, "ConditionExpression": ROW_IS_NEW}},
-        ]
-
-    def _compact_items(self, uid: str, rows: Sequence[SegmentRow], merged: SegmentRow) -> list[Any]:
-        def unchanged(row: SegmentRow) -> dict[str, Any]:
-            return {
-                "TableName": self._table,
-                "ConditionExpression": "#id = :id",
-                "ExpressionAttributeNames": {"#id": "segment_id"},
-                "ExpressionAttributeValues": {":id": {"S": row.segment_id}},
-            }
-
-        gone: list[Any] = [{"Delete": {**unchanged(row), "Key": _key(uid, _log(row.sequence))}} for row in rows[:-1]]
-        put = {**unchanged(rows[-1]), "Item": {**_key(uid, _log(merged.sequence)), **to_item(merged)}}
-        return [*gone, {"Put": put}]
-
-    def _known(self, uid: str, identity: str) -> SegmentRow | None:
-        """Returns the segment of the log that is known as that."""
-        item = self._tables.get(self._table, _known_key(uid, identity))
-        if item is None:
-            return None
-        # It may have been merged since with what follows it.
-        first = _log(int(item["sequence"]["N"]))
-        found = next(self._tables.between(self._table, uid, first, _log(10**12 - 1)), None)
-        return None if found is None else from_item(SegmentRow, found)
-
-    def _verdict_of_append(
-        self, uid: str, row: SegmentRow, exc: ClientError | BotoCoreError, standing: list[SegmentRow]
-    ) -> ShardlakeError | None:
-        """Returns what a failed addition means: None when the segment stands, Overloaded when to try again."""
-        if (found := self._known(uid, row.known_as)) is not None:
-            standing.append(found)
-            return None
-        response: Mapping[str, Any] = getattr(exc, "response", None) or {}
-        reasons = {reason.get("Code") for reason in response.get("CancellationReasons", ())}
-        if "ConditionalCheckFailed" in reasons:
-            return Conflict("another segment was added to the log", sequence=row.sequence)
-        return ERRORS.translate(exc)
-
-    def _verdict_of_compaction(
-        self, uid: str, merged: SegmentRow, exc: ClientError | BotoCoreError
-    ) -> ShardlakeError | None:
-        """Returns what a failed compaction means: None when it landed all the same, Overloaded when to try again."""
-        standing = self._get(SegmentRow, uid, _log(merged.sequence))
-        if standing is not None and standing.segment_id == merged.segment_id:
-            return None
-        response: Mapping[str, Any] = getattr(exc, "response", None) or {}
-        reasons = {reason.get("Code") for reason in response.get("CancellationReasons", ())}
-        if "ConditionalCheckFailed" in reasons:
-            return Conflict("the log has been compacted by another", sequence=merged.sequence)
-        return ERRORS.translate(exc)
-
-    def _verdict_of_forgetting(self, uid: str, version: str, exc: ClientError | BotoCoreError) -> ShardlakeError | None:
+    def _verdict_of_forgetting(self, uid: str, version: str, exc: Foreign) -> ShardlakeError | None:
         """Returns what a failed removal means: None when the version is gone, Overloaded when to try again."""
         if self._get(Pointer, uid, f"version#{version}") is None:
             return None
@@ -434,12 +264,12 @@ class DynamoCatalog:
         return is_current(version) if pointer and pointer.version == version else ERRORS.translate(exc)
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
-        version = {**_key(uid, f"version#{pointer.version}"), **to_item(pointer)}
+        version = {**key_of(uid, f"version#{pointer.version}"), **to_item(pointer)}
         added = {"TableName": self._table, "Item": version, "ConditionExpression": ROW_IS_NEW}
         return [{"Put": added}, {"Put": self._pointer_put(uid, expected, pointer)}]
 
     def _pointer_put(self, uid: str, expected: str | None, pointer: Pointer) -> dict[str, Any]:
-        moved: dict[str, Any] = {"TableName": self._table, "Item": {**_key(uid, POINTER), **to_item(pointer)}}
+        moved: dict[str, Any] = {"TableName": self._table, "Item": {**key_of(uid, POINTER), **to_item(pointer)}}
         if expected is None:
             return moved | {"ConditionExpression": ROW_IS_NEW}
         return moved | {
@@ -448,9 +278,7 @@ class DynamoCatalog:
             "ExpressionAttributeValues": {":expected": {"S": expected}},
         }
 
-    def _verdict(
-        self, uid: str, expected: str | None, pointer: Pointer, exc: ClientError | BotoCoreError
-    ) -> ShardlakeError | None:
+    def _verdict(self, uid: str, expected: str | None, pointer: Pointer, exc: Foreign) -> ShardlakeError | None:
         """Returns what a failed commit means: None when it landed all the same, Overloaded when to try again."""
         response: Mapping[str, Any] = getattr(exc, "response", None) or {}
         cancelled = response.get("Error", {}).get("Code") == "TransactionCanceledException"
@@ -467,9 +295,7 @@ class DynamoCatalog:
         # Cancelled for another reason: it met another transaction, or a throttle, and certainly did not land.
         return ERRORS.translate(exc) if cancelled else _unknown(pointer)
 
-    def _verdict_of_rollback(
-        self, uid: str, expected: str, target: Pointer, exc: ClientError | BotoCoreError
-    ) -> ShardlakeError | None:
+    def _verdict_of_rollback(self, uid: str, expected: str, target: Pointer, exc: Foreign) -> ShardlakeError | None:
         """Returns what a failed rollback means: None when it landed all the same, Overloaded when to try again."""
         try:
             current = self.pointer(uid)
@@ -495,30 +321,6 @@ def connect(*, endpoint_url: str | None = None) -> DynamoDBClient:
     )
     client: DynamoDBClient = boto3.client("dynamodb", config=config, endpoint_url=endpoint_url)
     return client
-
-
-@contextmanager
-def _ours() -> Iterator[None]:
-    try:
-        yield
-    except (ClientError, BotoCoreError) as exc:
-        raise ERRORS.translate(exc) from exc
-
-
-def _key(pk: str, sk: str) -> dict[str, Any]:
-    return {"pk": {"S": pk}, "sk": {"S": sk}}
-
-
-def _bounded(row: SegmentRow) -> SegmentRow:
-    return row if row.delta is None else replace(row, delta=bounded(row.delta, MAX_ZONE_MAPS_BYTES_OF_A_DELTA))
-
-
-def _log(sequence: LogPosition) -> str:
-    return f"log#{sequence:012d}"
-
-
-def _known_key(uid: str, identity: str) -> dict[str, Any]:
-    return _key(uid, f"known#{identity}")
 
 
 def _hashed(source: str) -> str:

@@ -121,6 +121,11 @@ class Tables:
         raise Overloaded("the catalog leaves keys over, again and again")
 
 
+def key_of(pk: str, sk: str) -> dict[str, Any]:
+    """Returns the key of a row of the catalog table."""
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
 def backoff() -> Iterator[float]:
     """Yields the seconds to wait after each attempt."""
     return (random.uniform(0, BACKOFF_S * 2**attempt) for attempt in range(ATTEMPTS))  # noqa: S311 - jitter only

@@ -16,6 +16,7 @@ models/{encoder}/…                             an encoder's files
 from __future__ import annotations
 
 INBOX_PREFIX = "inbox/"
+DATA_PREFIX = "data/"
 API_FOLDER = ".api"  # inbox/{collection}/.api/{batch_id}.jsonl: what POST items wrote
 
 
@@ -59,7 +60,21 @@ def rejected(collection: str, name: str, etag: str) -> str:
 
 def collection_root(uid: str) -> str:
     """Returns the prefix of everything that one incarnation of a collection owns."""
-    return f"data/{uid}/"
+    return f"{DATA_PREFIX}{uid}/"
+
+
+def uid_of(key: str) -> str | None:
+    """Returns the incarnation of a collection that owns an object, or None for any other key."""
+    uid, slash, _ = key.removeprefix(DATA_PREFIX).partition("/")
+    return uid if key.startswith(DATA_PREFIX) and slash and uid else None
+
+
+def part_of(uid: str, key: str) -> tuple[str, str] | None:
+    """Returns what an object of a collection belongs to, as (versions, segments or builds; which one); else None."""
+    steps = key.removeprefix(collection_root(uid)).split("/")
+    if not key.startswith(collection_root(uid)) or len(steps) < 2 or steps[0] not in {"versions", "segments", "builds"}:
+        return None
+    return steps[0], steps[1]
 
 
 def segment(uid: str, segment_id: str) -> str:
