@@ -8,25 +8,26 @@ term of the shard; while shards are merged, CHUNK_TERMS terms a shard, about 1 M
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from operator import itemgetter
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from builder.context import ARTEFACT_KIND, BuildContext
-from builder.gather import ShardRows
 from builder.inversion import Inverter
+from builder.layout import ShardItems
 from builder.ranged import RangedFile
 from shardlake.format import locations
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.manifest import ManifestTerms
 from shardlake.format.term_stats import TERM_KIND, StatisticsWriter, TextTotals
 from shardlake.format.terms import TermWriter, text_ordinals
-from shardlake.types import AttributeType, CollectionSchema, Int64Array
+from shardlake.types import AttributeSpec, AttributeType, CollectionSchema
 
 NAME = "term-statistics"
 CHUNK_TERMS = 16_384
@@ -37,40 +38,66 @@ def terms_name(shard_id: int) -> str:
     return f"terms-{shard_id:05d}"
 
 
-def write_terms(
-    context: BuildContext, writer: ContainerWriter, shard_id: int, rows: ShardRows, order: Int64Array
-) -> TermWriter | None:
+class WrittenTerms(NamedTuple):
+    """The terms of a shard: what is to be added to its tail, and the (rows,) words of each text of each attribute."""
+
+    writer: TermWriter
+    lengths: list[npt.NDArray[np.uint16]]
+
+
+def write_terms(context: BuildContext, writer: ContainerWriter, shard_id: int, items: ShardItems) -> TermWriter | None:
     """Writes the terms of a shard, and the artefact that the statistics are made of.
 
     Args:
         writer: of the shard; the terms go where it stands.
-        rows: as they arrived. order: which of them each row of the shard is.
+        items: of the shard.
 
     Returns:
         What is to be added to the tail; None where no attribute is a text.
     """
-    ordinals = text_ordinals(context.schema.attributes)
-    if not ordinals:
+    chunks = _Chunks()
+    written = invert(writer, context.schema.attributes, items, context.scratch, chunks.add)
+    if written is None:
         return None
-    languages = [spec.language for spec in context.schema.attributes if spec.name in ordinals]
-    inverter = Inverter(context.scratch, languages, len(order))
-    _take_in(inverter, ordinals, rows, order)
-    terms, chunks = TermWriter(writer), _Chunks()
-    for batch in inverter.terms():
-        terms.add(batch)
-        chunks.add(batch.keys, batch.counts.tolist())
-    terms.flush()
     totals = [
         {"name": name, "docs": int(np.count_nonzero(lengths)), "tokens": int(lengths.sum(dtype=np.int64))}
-        for name, lengths in zip(ordinals, inverter.lengths, strict=True)
+        for name, lengths in zip(text_ordinals(context.schema.attributes), written.lengths, strict=True)
     ]
     context.save(terms_name(shard_id), chunks.finish(), {"chunks": chunks.count, "attributes": totals})
-    return terms
+    return written.writer
 
 
-def _take_in(inverter: Inverter, ordinals: Mapping[str, int], rows: ShardRows, order: Int64Array) -> None:
-    for row, arrived in enumerate(order.tolist()):
-        values = orjson.loads(rows.payloads[arrived])["attributes"]
+def invert(
+    writer: ContainerWriter,
+    attributes: Sequence[AttributeSpec],
+    items: ShardItems,
+    scratch: Path,
+    told: Callable[[Sequence[bytes], list[int]], None] = lambda keys, counts: None,
+) -> WrittenTerms | None:
+    """Writes the terms of a shard; None where no attribute is a text.
+
+    Args:
+        writer: of the shard; the terms go where it stands.
+        attributes: of the schema. items: of the shard. scratch: a folder for files.
+        told: called with some terms, ascending, and how many rows have each.
+    """
+    ordinals = text_ordinals(attributes)
+    if not ordinals:
+        return None
+    languages = [spec.language for spec in attributes if spec.name in ordinals]
+    inverter = Inverter(scratch, languages, len(items.order))
+    _take_in(inverter, ordinals, items)
+    terms = TermWriter(writer)
+    for batch in inverter.terms():
+        terms.add(batch)
+        told(batch.keys, batch.counts.tolist())
+    terms.flush()
+    return WrittenTerms(terms, inverter.lengths)
+
+
+def _take_in(inverter: Inverter, ordinals: Mapping[str, int], items: ShardItems) -> None:
+    for row, arrived in enumerate(items.order.tolist()):
+        values = orjson.loads(items.payloads[arrived])["attributes"]
         for name, ordinal in ordinals.items():
             if text := values.get(name):
                 inverter.add(row, ordinal, text)

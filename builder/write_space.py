@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, repeat
 from typing import NamedTuple
@@ -29,22 +30,60 @@ EncodeLists = Callable[[Float32Array, Int64Array, Sequence[int]], list[ByteArray
 """Takes vectors, the list of each, and lists; returns the packed codes of each of these."""
 
 
-def write_space(
-    writer: ShardWriter, space: TrainedSpace, shard_id: int, vectors: ShardVectors, reader: Executor
-) -> ShardSpace:
-    """Writes the blocks of one space; returns what the shard's meta object says of it.
+@dataclass(frozen=True, slots=True)
+class SpaceInShard:
+    """What is written of a trained space: `builder.layout.SpaceParts`.
 
-    Args:
-        writer: of the shard. space: as trained. shard_id: which shard.
+    Attributes:
+        space: as trained. shard_id: which shard.
         vectors: that the space is about, placed. reader: reads them ahead.
     """
-    first_stop = space.shard_lists(shard_id)
-    described = _described(space, first_stop)
-    if space.spec.source is None:
-        _write_own(writer, space, described, first_stop, vectors, reader)
-    if space.hash is not None:
-        _write_buckets(writer, space, vectors)
-    return described
+
+    space: TrainedSpace
+    shard_id: int
+    vectors: ShardVectors
+    reader: Executor
+
+    @property
+    def name(self) -> str:
+        """Of the space."""
+        return self.space.spec.name
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it has lists of its own."""
+        return self.space.spec.source is None
+
+    def write_blocks(self, writer: ShardWriter) -> ShardSpace:
+        """Writes lists, exact vectors, buckets; returns what the shard's meta object says of the space."""
+        first_stop = self.space.shard_lists(self.shard_id)
+        described = _described(self.space, first_stop)
+        if self.is_stored:
+            _write_own(writer, self.space, described, first_stop, self.vectors, self.reader)
+        if self.space.hash is not None:
+            _write_buckets(writer, self.space, self.vectors)
+        return described
+
+    def row_lists(self) -> npt.NDArray[np.int32]:
+        """Returns (rows,) the list of each row."""
+        lists = np.full(self.vectors.shard_rows, NO_LIST, np.int32)
+        lists[self.vectors.rows] = self.vectors.lists - self.space.shard_lists(self.shard_id)[0]
+        return lists
+
+    def centroids(self) -> Float32Array:
+        """Returns (lists, d), those of the shard's lists."""
+        return self.space.centroids[slice(*self.space.shard_lists(self.shard_id))]
+
+    def write_tail(self, writer: ShardWriter) -> None:
+        """Writes what turns vectors into codes and keys."""
+        space = self.space
+        if space.codewords is not None:
+            writer.add_array(f"codewords/{self.name}", space.codewords)
+        if space.transform is not None:
+            writer.add_array(f"transform/{self.name}", space.transform)
+        if space.hash is not None:
+            writer.add_array(f"directions/{self.name}", space.hash.directions)
+            writer.add_array(f"thresholds/{self.name}", space.hash.thresholds)
 
 
 def _described(space: TrainedSpace, first_stop: tuple[int, int]) -> ShardSpace:
@@ -62,18 +101,6 @@ def _described(space: TrainedSpace, first_stop: tuple[int, int]) -> ShardSpace:
         source=space.spec.source,
         group_rows=GROUP_ROWS if space.spec.source is None else 0,
     )
-
-
-def write_tail(writer: ShardWriter, space: TrainedSpace) -> None:
-    """Writes what a search needs of the space before it can read anything else."""
-    name = space.spec.name
-    if space.codewords is not None:
-        writer.add_array(f"codewords/{name}", space.codewords)
-    if space.transform is not None:
-        writer.add_array(f"transform/{name}", space.transform)
-    if space.hash is not None:
-        writer.add_array(f"directions/{name}", space.hash.directions)
-        writer.add_array(f"thresholds/{name}", space.hash.thresholds)
 
 
 def _write_own(  # noqa: PLR0917  # private: one caller
@@ -101,13 +128,6 @@ def _write_own(  # noqa: PLR0917  # private: one caller
         cuts = (bounds[group.start : group.stop + 1] - bounds[group.start]).tolist()
         for start, end in pairwise(cuts):
             writer.add_exact(described, read[start:end])
-
-
-def write_row_lists(writer: ShardWriter, space: TrainedSpace, shard_id: int, vectors: ShardVectors) -> None:
-    """Writes the list of each row, which only the rows' own order tells otherwise: that of the primary space."""
-    lists = np.full(vectors.shard_rows, NO_LIST, np.int32)
-    lists[vectors.rows] = vectors.lists - space.shard_lists(shard_id)[0]
-    writer.add_array(f"row_lists/{space.spec.name}", lists)
 
 
 def _encoder(space: TrainedSpace) -> EncodeLists | None:

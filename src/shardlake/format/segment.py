@@ -2,6 +2,7 @@
 
 Blocks: `id` and `payload` are concatenated UTF-8 with `id_offsets` and `payload_offsets` (rows + 1, u8);
 `rows/{space}` (m,) u4 are the rows that have a vector in the space, `vectors/{space}` (m, dimension) f4 theirs.
+A row with an empty payload is a tombstone: it says that the item was deleted, and has no vectors.
 """
 
 from __future__ import annotations
@@ -17,23 +18,28 @@ import numpy.typing as npt
 
 from shardlake.errors import FormatError
 from shardlake.format.container import Container, ContainerWriter, expect
-from shardlake.types import Float32Array, Int64Array, SpaceSpec
+from shardlake.types import BoolArray, Float32Array, Int64Array, SpaceSpec
 
 SEGMENT_KIND = b"SEGM"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentItem:
-    """One item on its way in.
+    """One item on its way in, or a tombstone.
 
     Attributes:
-        payload: canonical JSON {"id", "attributes", "media"?}: what a search answers with.
-        vectors: {space: (dimension,) float32}; a space may be absent.
+        payload: canonical JSON {"id", "attributes", "media"?}: what a search answers with. Empty for a tombstone.
+        vectors: {space: (dimension,) float32}; a space may be absent. None for a tombstone.
     """
 
     id: str
     payload: bytes
     vectors: dict[str, Float32Array]
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether it says that the item was deleted."""
+        return not self.payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +52,28 @@ class SegmentVectors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A decoded segment; its arrays are views into the bytes read."""
+    """A decoded segment; its arrays are views into the bytes read.
+
+    Attributes:
+        encoders: {space: digest of the encoder that made vectors of it}.
+    """
 
     id_text: memoryview
     id_offsets: npt.NDArray[np.uint64]
     payload: memoryview
     payload_offsets: npt.NDArray[np.uint64]
     spaces: dict[str, SegmentVectors]
+    encoders: dict[str, str]
 
     @property
     def rows(self) -> int:
-        """How many items it holds."""
+        """How many rows it holds, tombstones among them."""
         return len(self.id_offsets) - 1
+
+    @property
+    def deleted(self) -> BoolArray:
+        """(rows,) bool: which rows are tombstones."""
+        return _deleted(self.payload_offsets)
 
     @property
     def ids(self) -> list[str]:
@@ -70,6 +86,15 @@ class Segment:
         data = self.payload
         return [bytes(data[start:stop]) for start, stop in zip(starts, stops, strict=True)]
 
+    def items(self) -> list[SegmentItem]:
+        """Returns its rows as the items they were encoded from."""
+        vectors: list[dict[str, Float32Array]] = [{} for _ in range(self.rows)]
+        for name, space in self.spaces.items():
+            for row, vector in zip(space.rows.tolist(), space.vectors, strict=True):
+                vectors[row][name] = vector
+        payloads = self.payloads(np.arange(self.rows))
+        return [SegmentItem(id=a, payload=b, vectors=c) for a, b, c in zip(self.ids, payloads, vectors, strict=True)]
+
 
 def encode_segment(
     items: Sequence[SegmentItem], spaces: Sequence[SpaceSpec], encoders: Mapping[str, str] | None = None
@@ -81,7 +106,7 @@ def encode_segment(
         spaces: of the collection; those computed from another have no vectors of their own.
         encoders: {space: digest of the encoder that made vectors of it}; a space of brought vectors alone has none.
 
-    Requires: every vector has its space's dimension and is finite.
+    Requires: every vector has its space's dimension and is finite, and no tombstone has any.
     """
     sink = BytesIO()
     writer = ContainerWriter(sink, SEGMENT_KIND)
@@ -113,7 +138,15 @@ def decode_segment(data: bytes) -> Segment:
         for name in _space_names(file)
     }
     _check_utf8(ids, id_offsets)
-    return Segment(id_text=ids, id_offsets=id_offsets, payload=payload, payload_offsets=payload_offsets, spaces=spaces)
+    _check_tombstones(_deleted(payload_offsets), spaces)
+    return Segment(
+        id_text=ids,
+        id_offsets=id_offsets,
+        payload=payload,
+        payload_offsets=payload_offsets,
+        spaces=spaces,
+        encoders=_encoders(file),
+    )
 
 
 def vectors_of(numbers: npt.NDArray[Any], vectors: npt.NDArray[Any], *, space: str, rows: int) -> SegmentVectors:
@@ -128,6 +161,17 @@ def vectors_of(numbers: npt.NDArray[Any], vectors: npt.NDArray[Any], *, space: s
     if len(numbers) and int(numbers.max()) >= rows:
         raise FormatError("a segment's rows and vectors differ", space=space)
     return SegmentVectors(rows=numbers, vectors=vectors)
+
+
+def _deleted(payload_offsets: npt.NDArray[np.uint64]) -> BoolArray:
+    deleted: BoolArray = payload_offsets[1:] == payload_offsets[:-1]
+    return deleted
+
+
+def _check_tombstones(deleted: BoolArray, spaces: Mapping[str, SegmentVectors]) -> None:
+    for name, space in spaces.items():
+        if deleted[space.rows].any():
+            raise FormatError("a deleted item of a segment has a vector", space=name)
 
 
 def _check_utf8(text: memoryview, offsets: npt.NDArray[np.uint64]) -> None:
@@ -156,6 +200,13 @@ def _space_names(file: Container) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise FormatError("the segment's meta object is not what the format says")
     return names
+
+
+def _encoders(file: Container) -> dict[str, str]:
+    encoders = file.meta.get("encoders", {})
+    if not isinstance(encoders, dict) or not all(isinstance(digest, str) for digest in encoders.values()):
+        raise FormatError("the segment's meta object is not what the format says")
+    return encoders
 
 
 def _add_strings(writer: ContainerWriter, name: str, values: Sequence[bytes]) -> None:
