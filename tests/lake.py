@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 import orjson
 
+from builder.segments import write_segment
 from functions.build.service import Builds
 from functions.router import http
 from functions.router.service import Router
@@ -28,7 +29,7 @@ from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Clock, Deadline
 from shardlake.engine.shard import OpenShard
 from shardlake.format import locations
-from shardlake.format.segment import SegmentItem, encode_segment
+from shardlake.format.segment import SegmentItem
 from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
@@ -144,20 +145,21 @@ class Lake:
         """Writes one segment; returns its key."""
         self._segments += 1
         name = f"segment-{self._segments:04d}"
-        body = encode_segment(items, self.schema.spaces)
-        key = locations.segment(UID, name)
-        self.store.put(key, body)
         row = SegmentRow(
             segment_id=name,
             order=name,
-            key=key,
+            key=locations.segment(UID, name),
             rows=len(items),
-            bytes=len(body),
+            bytes=0,
             source=f"inbox/{NAME}/{name}.jsonl",
             created_at=EPOCH,
         )
-        add_segment(self.catalog, UID, row)
-        return key
+        add_segment(self.catalog, UID, write_segment(self.store, row, items, self.schema, encoders={}))
+        return row.key
+
+    def delete(self, *ids: str) -> str:
+        """Writes a segment of deletions; returns its key."""
+        return self.add([SegmentItem(id=each, payload=b"", vectors={}) for each in ids])
 
     def build(
         self,
@@ -211,7 +213,7 @@ class Lake:
     def leaf(self, payload: bytes) -> bytes:
         """The shard_search function: a container a shard."""
         request = decode_request(orjson.loads(payload))
-        return encode_reply(self.container(request.shard.shard_id).search(request))
+        return encode_reply(self.container(request.shards[0].shard_id).search(request))
 
     def container(self, shard_id: int) -> ShardSearch:
         """Returns the container that serves a shard."""
@@ -303,7 +305,7 @@ def by_shard(
     """Returns a shard_search function that is another one for some shards."""
 
     def dispatch(payload: bytes) -> bytes:
-        shard_id = int(orjson.loads(payload)["shard"]["shard_id"])
+        shard_id = int(orjson.loads(payload)["shards"][0]["shard_id"])
         return special.get(shard_id, leaf)(payload)
 
     return dispatch

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from builder.segments import write_segment
 from functions.ingest.encoding import encode_items
 from functions.ingest.entries import Entry
 from functions.ingest.events import Drop
@@ -19,9 +20,9 @@ from shardlake.catalog.base import CollectionRow, SegmentRow
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.item import ItemValidator, ParsedItem, item_id
 from shardlake.deadline import Deadline
-from shardlake.errors import Conflict, ErrorKind, ShardlakeError
+from shardlake.errors import ShardlakeError
 from shardlake.format import locations
-from shardlake.format.segment import SegmentItem, encode_segment
+from shardlake.format.segment import SegmentItem
 
 CHUNK_ITEMS = 1_000
 CHUNK_BYTES = 32 * limits.MIB
@@ -124,27 +125,17 @@ class Intake:
         identity = _digest(uid, drop.key, self._source.identity, str(self._part))
         left_out = sorted({item.id for item in self._segment} - {item.id for item in items})
         segment_id = _digest(identity, *left_out) if left_out else identity
-        key = locations.segment(uid, segment_id)
-        body = encode_segment(items, self._schema.spaces, self._digests)
-        return SegmentRow(
+        row = SegmentRow(
             segment_id=segment_id,
             identity=identity,
             order=drop.order(self._part),
-            key=key,
+            key=locations.segment(uid, segment_id),
             rows=len(items),
-            bytes=self._write_once(key, body),
+            bytes=0,
             source=drop.key,
             created_at=self._world.timestamp(),
         )
-
-    def _write_once(self, key: str, body: bytes) -> int:
-        try:
-            return self._world.store.put_if_absent(key, body).size_bytes
-        except Conflict as error:
-            if error.kind is not ErrorKind.OBJECT_EXISTS:
-                raise
-            # A former attempt wrote it. Encoders round differently from run to run; either segment is right.
-            return self._world.store.head(key).size_bytes
+        return write_segment(self._world.store, row, items, self._schema, encoders=self._digests)
 
 
 def _digest(*parts: str) -> str:

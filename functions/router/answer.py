@@ -11,6 +11,7 @@ from functions.router.fanout import Told
 from functions.router.hits import Answer, Found, merged
 from functions.router.plan import Plan
 from functions.router.request import Asked
+from functions.router.versions import shard_name
 from shardlake.contracts.shard import LeafStats
 from shardlake.contracts.shard_wire import decode_vector
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError, Unavailable
@@ -167,21 +168,21 @@ def _shown(score: float) -> float:
 
 def failure(shard: int, error: ShardlakeError) -> dict[str, Any]:
     """Returns what the contract says of a failed shard."""
-    return {"shard": f"{shard:05d}", "kind": str(error.kind), "retryable": error.retryable}
+    return {"shard": shard_name(shard), "kind": str(error.kind), "retryable": error.retryable}
 
 
 def _explained(plan: Plan, told: Mapping[int, Told]) -> dict[str, Any]:
     passing = {
         shard: (answer["stats"]["rows_passing"], plan.rows[shard])
         for shard, answer in told.items()
-        if not isinstance(answer, ShardlakeError)
+        if shard >= 0 and not isinstance(answer, ShardlakeError)  # deltas have no lists to choose from
     }
     bands = bands_by_shard(plan.sources[0].scan if plan.sources else None, passing)
     return plan.explain() | {"strategies": _strategies(told), "bands_by_shard": bands}
 
 
 def _strategies(told: Mapping[int, Told]) -> dict[str, str]:
-    return {f"{s:05d}": "failed" if isinstance(a, ShardlakeError) else a["strategy"] for s, a in told.items()}
+    return {shard_name(s): "failed" if isinstance(a, ShardlakeError) else a["strategy"] for s, a in told.items()}
 
 
 def _hold_laws(asked: Asked, hits: Sequence[Found], told: Mapping[int, Any], failed: Sequence[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,7 +43,7 @@ class _Encoding:
 
     asked: Mapping[int, Asked]
     call: tuple[Invoker, str, Deadline]
-    digests: Mapping[str, str | None]
+    digests: Mapping[str, Collection[str]]
     made: dict[tuple[int, str, str], Float32Array]
     failed: dict[int, ShardlakeError]
 
@@ -52,7 +52,7 @@ def embed(
     asked: Mapping[int, Asked],
     examples: Mapping[int, Vectors],
     call: tuple[Invoker, str, Deadline],
-    digests: Mapping[str, str | None],
+    digests: Mapping[str, Collection[str]],
 ) -> Embedded:
     """Returns the query vectors of each search. Failures are data.
 
@@ -60,8 +60,8 @@ def embed(
         asked: the searches, by number.
         examples: the vectors of `like` and `unlike`, where a search has them.
         call: who calls functions, the name of the encode function, and the deadline of the request.
-        digests: {space: digest of the encoder that made its vectors}: a query encoded by another one is refused, since
-            its distances would mean nothing.
+        digests: {space: of the encoders that made its vectors}: a query encoded by another one is refused, since its
+            distances would mean nothing.
     """
     wanted: dict[str, dict[tuple[int, str], None]] = {}
     for number, search in asked.items():
@@ -107,7 +107,7 @@ def _encode(encoding: _Encoding, encoder: str, places: Sequence[tuple[int, str]]
 
 def _changed(encoding: _Encoding, number: int, encoder: str, digest: str | None) -> ShardlakeError | None:
     names = [one.space.name for one in encoding.asked[number].spaces if one.space.encoder == encoder and one.kinds]
-    changed = [name for name in names if encoding.digests.get(name) not in {None, digest}]
+    changed = [name for name in names if set(encoding.digests.get(name, ())) - {digest}]
     if not changed:
         return None
     return Conflict(

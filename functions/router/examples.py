@@ -32,7 +32,7 @@ def lookups(asked: Mapping[int, Asked], version: Version) -> dict[int, dict[int,
             ids = tuple(sorted(search.examples))
             spaces = tuple(dict.fromkeys(vectors_of(one.space) for one in search.spaces))
             leaf = LeafSearch(ids=ids, k=len(ids), attributes=False, include_vectors=spaces)
-            wanted[number] = {row.shard_id: leaf for row in version.shards}
+            wanted[number] = {row.shard_id: leaf for row in version.searched}
     return wanted
 
 

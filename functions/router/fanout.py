@@ -1,4 +1,7 @@
-"""All searches of a request, to all shards they concern: one invocation a shard, in parallel, under one deadline."""
+"""All searches of a request, to all shards they concern, in parallel, under one deadline.
+
+One invocation a shard, and one of all deltas, which are small.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from functions.router.versions import Version, is_delta
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafRequest, LeafSearch, ShardRef
 from shardlake.contracts.shard_wire import encode_request, is_answer
@@ -16,6 +20,7 @@ from shardlake.errors import ErrorKind, FormatError, ShardlakeError, Unavailable
 from shardlake.rpc.base import Invoker
 
 LEAF_MARGIN_MS = 40  # of the deadline: merge and the way back
+MAX_DELTAS_PER_MESSAGE = 64
 MIN_RETRY_MS = 50  # with less left a second try cannot answer
 
 
@@ -55,66 +60,111 @@ class Gathered:
         self.gb_seconds += other.gb_seconds
 
 
-def fan_out(asked: Wanted, shards: Sequence[ShardRow], call: tuple[Invoker, str, Deadline]) -> Gathered:
+def fan_out(asked: Wanted, version: Version, call: tuple[Invoker, str, Deadline]) -> Gathered:
     """Asks every shard that a search names; failed shards whose failure may pass are asked again. Failures are data.
 
     Args:
         asked: what is asked of which shards.
-        shards: of the version.
+        version: that has them, and deltas, of which many are asked in one invocation.
         call: who calls functions, the name of the function, and the deadline of the request.
     """
     gathered = Gathered()
-    wanted = {row.shard_id: [number for number, leaves in asked.items() if row.shard_id in leaves] for row in shards}
-    _round(gathered, {shard: numbers for shard, numbers in wanted.items() if numbers}, asked, shards, call)
+    wanted = {
+        row.shard_id: [number for number, leaves in asked.items() if row.shard_id in leaves] for row in version.searched
+    }
+    _round(gathered, {shard: numbers for shard, numbers in wanted.items() if numbers}, asked, version, call)
     again: dict[int, list[int]] = {}
     for (number, shard), answer in gathered.answers.items():
         if isinstance(answer, ShardlakeError) and answer.retryable:
             again.setdefault(shard, []).append(number)
     if again and call[2].remaining_ms() >= MIN_RETRY_MS:
-        _round(gathered, again, asked, shards, call)
+        _round(gathered, again, asked, version, call)
     return gathered
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One invocation: so many searches of a shard, or of deltas that are asked the same."""
+
+    numbers: Sequence[int]
+    searches: tuple[LeafSearch, ...]
+    rows: Sequence[ShardRow]
 
 
 def _round(
     gathered: Gathered,
     wanted: Mapping[int, list[int]],
     asked: Wanted,
-    shards: Sequence[ShardRow],
+    version: Version,
     call: tuple[Invoker, str, Deadline],
 ) -> None:
     invoker, function, deadline = call
-    rows = [row for row in shards if row.shard_id in wanted]
+    messages = _messages(wanted, asked, version)
+    if not messages:
+        return
     timeout_ms = deadline.shortened(LEAF_MARGIN_MS).remaining_ms()
     payloads = [
         encode_request(
             LeafRequest(
-                shard=ShardRef(shard_id=row.shard_id, key=row.key, bytes=row.bytes, tail_offset=row.footer_offset),
-                searches=tuple(asked[number][row.shard_id] for number in wanted[row.shard_id]),
+                shards=tuple(_ref(row, version) for row in message.rows),
+                searches=message.searches,
                 timeout_ms=timeout_ms,
+                overwrites=version.overwrites,
             )
         )
-        for row in rows
+        for message in messages
     ]
-    if not payloads:
-        return
     replies = invoker.invoke_many(function, payloads, deadline=deadline)
     gathered.invocations += len(payloads)
-    for row, reply in zip(rows, replies, strict=True):
-        _take(gathered, row.shard_id, wanted[row.shard_id], reply)
+    for message, reply in zip(messages, replies, strict=True):
+        _take(gathered, message, reply)
 
 
-def _take(gathered: Gathered, shard: int, numbers: Sequence[int], reply: bytes | ShardlakeError) -> None:
-    body = reply if isinstance(reply, ShardlakeError) else _body(reply, len(numbers))
+def _messages(wanted: Mapping[int, list[int]], asked: Wanted, version: Version) -> list[_Message]:
+    messages: list[_Message] = []
+    together: dict[tuple[tuple[int, int], ...], list[ShardRow]] = {}
+    for row in version.searched:
+        numbers = wanted.get(row.shard_id)
+        if numbers is None:
+            continue
+        searches = tuple(asked[number][row.shard_id] for number in numbers)
+        if is_delta(row):
+            alike = tuple((number, id(search)) for number, search in zip(numbers, searches, strict=True))
+            together.setdefault(alike, []).append(row)
+        else:
+            messages.append(_Message(numbers, searches, [row]))
+    for rows in together.values():
+        numbers = wanted[rows[0].shard_id]
+        searches = tuple(asked[number][rows[0].shard_id] for number in numbers)
+        groups = [rows[at : at + MAX_DELTAS_PER_MESSAGE] for at in range(0, len(rows), MAX_DELTAS_PER_MESSAGE)]
+        messages.extend(_Message(numbers, searches, group) for group in groups)
+    return messages
+
+
+def _ref(row: ShardRow, version: Version) -> ShardRef:
+    return ShardRef(
+        shard_id=row.shard_id,
+        key=row.key,
+        bytes=row.bytes,
+        tail_offset=row.footer_offset,
+        sequence=version.sequence_of(row),
+    )
+
+
+def _take(gathered: Gathered, message: _Message, reply: bytes | ShardlakeError) -> None:
+    shards, numbers = [row.shard_id for row in message.rows], message.numbers
+    places = [(number, shard) for shard in shards for number in numbers]
+    body = reply if isinstance(reply, ShardlakeError) else _body(reply, len(places))
     if isinstance(body, ShardlakeError):
-        gathered.answers.update({(number, shard): body for number in numbers})
+        gathered.answers.update(dict.fromkeys(places, body))
         return
     gathered.cold_starts += bool(body.get("cold_start"))
-    if body.get("opened") is True:
-        gathered.opened.add(shard)
+    opened = body.get("opened")
+    gathered.opened.update(shard for shard in shards if isinstance(opened, list) and shard in opened)
     cost = body.get("gb_seconds")
     gathered.gb_seconds += cost if isinstance(cost, int | float) else 0.0
-    for number, answer in zip(numbers, body["answers"], strict=True):
-        gathered.answers[number, shard] = _told(answer)
+    for place, answer in zip(places, body["answers"], strict=True):
+        gathered.answers[place] = _told(answer)
 
 
 def _told(answer: object) -> Told:

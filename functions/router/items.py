@@ -1,4 +1,4 @@
-"""Items as they are stored in the current version: one by its id, or all of them in the order of their ids.
+"""Items as they are stored now: one by its id, or all of them in the order of their ids.
 
 Unlike a search, which may answer in part, these never leave an item out because its shard failed.
 """
@@ -37,7 +37,7 @@ def get_item(router: Router, name: str, item_id: str, line: Line, limit: Deadlin
     row, deadline = _collection(router, name), deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
     spaces = tuple(space.name for space in schema_of_body(row.body).stored_spaces)
     version = _current(router, row, deadline)
-    line.add(version=version.pointer.version if version else None)
+    line.add(version=version.name if version else None)
     told: Mapping[int, Told] = {}
     if version is not None and 0 < len(item_id.encode("utf-8", "replace")) <= limits.MAX_ID_BYTES:
         told = _asked(router, version, LeafSearch(ids=(item_id,), k=1, include_vectors=spaces), deadline)
@@ -46,8 +46,7 @@ def get_item(router: Router, name: str, item_id: str, line: Line, limit: Deadlin
             _, _, payload, vectors, *_ = answer["hits"][0]
             return {**payload, "vectors": {space: decode_vector(v).tolist() for space, v in (vectors or {}).items()}}
     _refuse_failures(told)
-    message = "the current version has no item of that id; what was taken in since is found after the next build"
-    raise NotFound(message, kind=ErrorKind.ITEM_NOT_FOUND, collection=name)
+    raise NotFound("there is no item of that id", kind=ErrorKind.ITEM_NOT_FOUND, collection=name)
 
 
 def scan_items(router: Router, name: str, query: Mapping[str, str], line: Line, limit: Deadline) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def scan_items(router: Router, name: str, query: Mapping[str, str], line: Line, 
     version = _current(router, row, deadline)
     if version is None:
         return {"items": [], "after": None}
-    line.add(version=version.pointer.version)
+    line.add(version=version.name)
     # One more than is shown tells whether there is more.
     leaf = LeafSearch(k=count + 1, after=(0.0, after) if after else None)
     told = _asked(router, version, leaf, deadline)
@@ -82,14 +81,16 @@ def _collection(router: Router, name: str) -> CollectionRow:
 
 
 def _current(router: Router, row: CollectionRow, deadline: Deadline) -> Version | None:
-    pointer = router.catalog.pointer(row.uid)
-    return None if pointer is None else router.versions.get(row.uid, pointer, deadline)
+    snapshot = router.catalog.snapshot(row.uid)
+    if snapshot.pointer is None and not snapshot.pending:
+        return None
+    return router.versions.get(row.uid, snapshot, schema_of_body(row.body), deadline)
 
 
 def _asked(router: Router, version: Version, leaf: LeafSearch, deadline: Deadline) -> dict[int, Told]:
     call = router.invoker, router.settings.shard_search_function, deadline
-    wanted = {0: {shard.shard_id: leaf for shard in version.shards}}
-    return fan_out(wanted, version.shards, call).told(0)
+    wanted = {0: {shard.shard_id: leaf for shard in version.searched}}
+    return fan_out(wanted, version, call).told(0)
 
 
 def _refuse_failures(told: Mapping[int, Told]) -> None:

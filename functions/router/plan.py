@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.router.request import Asked
 from functions.router.sources import SourcePlan, plan_source
-from functions.router.versions import Version, Versions
+from functions.router.versions import Version, Versions, is_delta
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafSearch, MatchSource
 from shardlake.deadline import Deadline
@@ -76,20 +76,29 @@ def plan(  # noqa: PLR0917  # one caller
         version: searched. versions: reads its centroids.
         deadline: of the request.
     """
-    rows, node = version.shards, asked.filter
+    rows, node = version.searched, asked.filter
     wanted = [row for row in rows if node is None or can_match(node, row.zone_maps, row.summaries)]
-    zones = [row.zone_maps for row in version.shards]
+    shards_left = [row for row in wanted if not is_delta(row)]
+    zones = [row.zone_maps for row in rows]
     bounds = tuple(facets.edges(facet, zones) for facet in asked.facets)
     sources = tuple(
-        plan_source(asked, one, queries[one.space.name], version, versions, wanted, deadline) for one in asked.spaces
+        plan_source(asked, one, queries[one.space.name], version, versions, shards_left, deadline)
+        for one in asked.spaces
     )
     has_nothing = match is not None and not match.clauses and not sources
     shards = [] if has_nothing else _asked_shards(asked, sources, wanted)
     told = _told(asked, match, bounds)
-    leaves = {row.shard_id: replace(told, vectors=tuple(one.source(row) for one in sources)) for row in shards}
+    leaves = {
+        row.shard_id: replace(told, vectors=tuple(one.source(row) for one in sources))
+        for row in shards
+        if not is_delta(row)
+    }
+    # All deltas are told the same, so that one message tells them.
+    exact = replace(told, vectors=tuple(one.exact_source() for one in sources))
+    leaves |= {row.shard_id: exact for row in shards if is_delta(row)}
     return Plan(
         leaves=leaves,
-        pruned=len(version.shards) - len(leaves),
+        pruned=len(rows) - len(leaves),
         sources=sources,
         bounds=bounds,
         rows={row.shard_id: row.rows for row in shards},
@@ -100,7 +109,7 @@ def _asked_shards(asked: Asked, sources: Sequence[SourcePlan], shards: list[Shar
     # Words, values and groups lie in every shard, wherever the nearest lists are.
     if not sources or asked.match is not None or asked.facets or asked.group_by is not None:
         return shards
-    return [row for row in shards if any(source.names(row) for source in sources)]
+    return [row for row in shards if is_delta(row) or any(source.names(row) for source in sources)]
 
 
 def _told(asked: Asked, match: MatchSource | None, bounds: Sequence[Bounds]) -> LeafSearch:

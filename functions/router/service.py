@@ -19,7 +19,8 @@ from functions.router.terms import Terms
 from functions.router.timing import Timer, deadline_of
 from functions.router.versions import Version, Versions
 from functions.router.warming import Warming
-from shardlake.catalog.base import Catalog, Pointer
+from shardlake.catalog.base import Catalog, Snapshot
+from shardlake.catalog.log import UNBUILT, name_of, snapshot_at, split_name
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import is_name
 from shardlake.contracts.encode import DESCRIBE, EncoderInfo, decode_description
@@ -68,7 +69,7 @@ class Router:
         line: Line,
         limit: Deadline,
         *,
-        pinned: Pointer | None = None,
+        pinned: str | None = None,
     ) -> list[Outcome]:
         """Answers searches of one collection with one fan-out; the outcome of each, in order.
 
@@ -77,7 +78,7 @@ class Router:
             bodies: of the searches; they share the shortest of their timeouts.
             line: takes what is to be logged.
             limit: the latest time at which the function itself must answer.
-            pinned: the version to be searched, instead of the current one.
+            pinned: the name of the snapshot to be searched, instead of the current one.
 
         Raises:
             NotFound: collection-not-found. Unavailable: when catalog or store fail.
@@ -90,21 +91,20 @@ class Router:
             row = self.catalog.get_collection(collection)
             schema = schema_of_body(row.body)
             parsed = [self._parsed(body, schema, row.uid, deadline) for body in bodies]
-            pointer = pinned or self.catalog.pointer(row.uid)
+            current = self.catalog.snapshot(row.uid)
         outcomes: dict[int, Outcome] = {n: one for n, one in enumerate(parsed) if isinstance(one, ShardlakeError)}
         asked = {number: one for number, one in enumerate(parsed) if isinstance(one, Asked)}
-        for version, numbers in self._versions_of(asked, row.uid, pointer).items():
+        for name, numbers in _by_snapshot(asked, name_of(current) if pinned is None else pinned).items():
             part = {number: asked[number] for number in numbers}
-            found = version if isinstance(version, Pointer) else None
-            if found is None:
+            snapshot = None if name is None else snapshot_of(self.catalog, row.uid, name, current)
+            if snapshot is None:
                 outcomes |= {number: _unversioned(one, timer) for number, one in part.items()}
             else:
-                opened = self.versions.get(row.uid, found, deadline, spaces=_probing(part))
+                opened = self.versions.get(row.uid, snapshot, schema, deadline, spaces=_probing(part))
                 outcomes |= _Request(self, part, opened, timer, deadline).run(line)
         ordered = [outcomes[number] for number in range(len(bodies))]
         _describe(line, ordered)
-        if pointer is not None:
-            shadow.start_some(self, collection, pointer, list(zip(bodies, ordered, strict=True)), line)
+        shadow.start_some(self, collection, current, list(zip(bodies, ordered, strict=True)), line)
         return ordered
 
     def _parsed(
@@ -123,20 +123,6 @@ class Router:
             answered = self.invoker.invoke(self.settings.encode_function, DESCRIBE, deadline=deadline)
             self._encoders.update(decode_description(answered))
         return self._encoders
-
-    def _versions_of(
-        self, asked: Mapping[int, Asked], uid: str, current: Pointer | None
-    ) -> dict[Pointer | None, list[int]]:
-        """Returns which searches see which version: the current one, or that of their cursor; None: there is none."""
-        pinned = {one.cursor.version for one in asked.values() if one.cursor is not None}
-        known = {} if current is None else {current.version: current}
-        if pinned - known.keys():
-            known |= {pointer.version: pointer for pointer in self.catalog.versions(uid)}
-        found: dict[Pointer | None, list[int]] = {}
-        for number, one in asked.items():
-            pointer = current if one.cursor is None else known.get(one.cursor.version)
-            found.setdefault(pointer, []).append(number)
-        return found
 
     def terms(self) -> Terms:
         """Returns the frequencies of terms that this process keeps."""
@@ -170,7 +156,7 @@ class _Request:
             told = self._told(plans, costs)
         with self.timer.phase("merge"):
             shown = self._costs(costs, embedded.calls)
-            version = self.version.pointer.version
+            version = self.version.name
             outcomes: dict[int, Outcome] = dict(failed)
             for number, one in plans.items():
                 outcomes[number] = answer.compose(self.asked[number], one, told[number], version, shown)
@@ -182,7 +168,7 @@ class _Request:
 
     def _fan_out(self, wanted: Wanted) -> Gathered:
         call = self.router.invoker, self.router.settings.shard_search_function, self.deadline
-        return fan_out(wanted, self.version.shards, call)
+        return fan_out(wanted, self.version, call)
 
     def _examples(self, costs: Gathered) -> tuple[dict[int, Vectors], dict[int, ShardlakeError]]:
         wanted = lookups(self.asked, self.version)
@@ -193,9 +179,8 @@ class _Request:
         return {number: one for number, one in made.items() if not isinstance(one, ShardlakeError)}, failed
 
     def _embedded(self, going: Mapping[int, Asked], examples: Mapping[int, Vectors]) -> Embedded:
-        digests = {space.name: space.encoder_digest for space in self.version.manifest.spaces}
         call = self.router.invoker, self.router.settings.encode_function, self.deadline
-        return embed(going, examples, call, digests)
+        return embed(going, examples, call, self.version.digests)
 
     def _plans(
         self, going: Mapping[int, Asked], embedded: Embedded, failed: dict[int, ShardlakeError]
@@ -253,6 +238,29 @@ def _probing(asked: Mapping[int, Asked]) -> set[str]:
     chosen = [one for one in asked.values() if one.filter is None and one.request.recall < 1]
     spaces = [one.space for search in chosen for one in search.spaces]
     return {space.name for space in spaces if not space.is_hashed}
+
+
+def _by_snapshot(asked: Mapping[int, Asked], current: str | None) -> dict[str | None, list[int]]:
+    """Returns which searches see which snapshot: the current one, or that of their cursor; None: there is none."""
+    found: dict[str | None, list[int]] = {}
+    for number, one in asked.items():
+        found.setdefault(current if one.cursor is None else one.cursor.version, []).append(number)
+    return found
+
+
+def snapshot_of(catalog: Catalog, uid: str, name: str, current: Snapshot) -> Snapshot | None:
+    """Returns the snapshot of a name, or None where there is none. Cost: nothing where it is the current one."""
+    if name == name_of(current):
+        return current
+    parts = split_name(name)
+    if parts is None:
+        return None
+    version, aside, sequence = parts
+    pointer = next((one for one in catalog.versions(uid) if one.version == version), None)
+    if pointer is None and version != UNBUILT:
+        return None
+    rows = catalog.segments(uid, after=pointer.through if pointer else 0) if sequence else []
+    return snapshot_at(pointer, aside, sequence, rows)
 
 
 def _unversioned(asked: Asked, timer: Timer) -> Outcome:

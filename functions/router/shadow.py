@@ -1,6 +1,6 @@
 """The promise of recall, checked on live queries: a few searches are repeated exactly, after they were answered.
 
-The router starts itself with the body, the pinned version and the ids it found; that invocation searches the same
+The router starts itself with the body, the pinned snapshot and the ids it found; that invocation searches the same
 version exactly and writes one line with two metrics: what was promised, and what share of the true hits was found.
 The body travels from us to us; the line has no more of it than the collection's name and how much its filter passes.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shardlake.catalog.base import Pointer
+from shardlake.catalog.base import Snapshot
 from shardlake.core.calibration import BANDS, band_for
 from shardlake.deadline import Deadline
 from shardlake.errors import InvalidInput, ShardlakeError
@@ -34,19 +34,21 @@ class Answered:
     """A search that was answered.
 
     Attributes:
+        pinned: name of the snapshot that it was answered from. rows: of its version.
         promised: the recall that it was planned for; None where `nprobe` overrode it.
         found: ids of its hits.
     """
 
     collection: str
-    pointer: Pointer
+    pinned: str
+    rows: int
     body: dict[str, Any]
     promised: float | None
     found: tuple[str, ...]
 
 
 def start_some(
-    router: Router, collection: str, pointer: Pointer, searches: Sequence[tuple[dict[str, Any], object]], line: Line
+    router: Router, collection: str, current: Snapshot, searches: Sequence[tuple[dict[str, Any], object]], line: Line
 ) -> None:
     """Starts checks of a drawn share of answered searches; a check that cannot be started costs its search nothing.
 
@@ -59,7 +61,15 @@ def start_some(
         assert isinstance(outcome, dict)
         promised = None if body.get("nprobe") is not None else float(body.get("recall", DEFAULT_RECALL))
         found = tuple(hit["id"] for hit in outcome["hits"])
-        event = encode(Answered(collection=collection, pointer=pointer, body=body, promised=promised, found=found))
+        answered = Answered(
+            collection=collection,
+            pinned=outcome["version"],
+            rows=current.pointer.rows if current.pointer else 0,
+            body=body,
+            promised=promised,
+            found=found,
+        )
+        event = encode(answered)
         if len(event) > MAX_ASYNC_PAYLOAD_BYTES:  # a large picture in the query
             line.add(recall_checks_too_large=1)
             continue
@@ -71,7 +81,7 @@ def start_some(
 
 def _is_worth_it(body: dict[str, Any], outcome: object) -> bool:
     """Returns whether there is something to check: a whole answer to a search by likeness that was not exact anyway."""
-    if not isinstance(outcome, dict) or outcome["partial"] or body.get("query") is None:
+    if not isinstance(outcome, dict) or outcome["partial"] or outcome["version"] is None or body.get("query") is None:
         return False
     # A page behind a cursor begins where the page before ended, which an exact search would have ended elsewhere; and
     # what re-orders the candidates re-orders every row of an exact search.
@@ -109,7 +119,7 @@ def check(router: Router, answered: Answered, line: Line, deadline: Deadline) ->
     """
     body = {**answered.body, "recall": 1, "nprobe": None, "include": [], "explain": False, "require_complete": True}
     body |= {"timeout_ms": MAX_TIMEOUT_MS}
-    (outcome,) = router.search(answered.collection, [body], line, deadline, pinned=answered.pointer)
+    (outcome,) = router.search(answered.collection, [body], line, deadline, pinned=answered.pinned)
     if isinstance(outcome, ShardlakeError):
         raise outcome
     true = {hit["id"] for hit in outcome["hits"]}
@@ -123,7 +133,7 @@ def _band(line: Line, answered: Answered) -> str:
     if not answered.body.get("filter"):
         return UNFILTERED
     passing = line.fields.get("rows_passing")
-    share = passing / max(1, answered.pointer.rows) if isinstance(passing, int | float) else 0.0
+    share = passing / max(1, answered.rows) if isinstance(passing, int | float) else 0.0
     band = band_for([Depth(0.0, 0), *(Depth(selectivity, 0) for selectivity in BANDS)], share)
     return f"{0 if band is None else band.selectivity:g}"
 
@@ -134,7 +144,8 @@ def _decode(event: Mapping[str, Any]) -> Answered:
         promised = None if raw["promised"] is None else float(raw["promised"])
         return Answered(
             collection=str(raw["collection"]),
-            pointer=Pointer(**raw["pointer"]),
+            pinned=str(raw["pinned"]),
+            rows=int(raw["rows"]),
             body=dict(raw["body"]),
             promised=promised,
             found=tuple(map(str, raw["found"])),

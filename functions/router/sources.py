@@ -71,6 +71,15 @@ class SourcePlan:
             depth=self.depth,
         )
 
+    def exact_source(self) -> VectorSource:
+        """Returns what a delta is asked: it has no lists, and every row is scored."""
+        return VectorSource(
+            space=self.space.name,
+            query=np.ascontiguousarray(self.query, np.float32),
+            exact=True,
+            weight=self.asked.weight,
+        )
+
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan."""
         space = {"space": self.space.name, "index": self.space.index, "lists": self.space.lists}

@@ -15,7 +15,7 @@ from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, FormatError, InvalidInput
 from shardlake.format.container import Extent
 from shardlake.format.manifest import ManifestTerms
-from shardlake.format.term_stats import TermStatistics
+from shardlake.format.term_stats import TermStatistics, unbuilt_clauses
 from shardlake.store.base import ByteRange, ObjectStore
 
 MAX_KEPT = 16  # versions
@@ -41,6 +41,9 @@ class Terms:
             return None
         if not asked.match:
             return MatchSource(clauses=(), weight=asked.match_weight)
+        if not version.is_built:
+            rows = sum(row.rows for row in version.deltas)
+            return replace(unbuilt_clauses(asked.match, rows), weight=asked.match_weight)
         stored = version.manifest.terms
         if stored is None:
             raise InvalidInput(
@@ -53,7 +56,8 @@ class Terms:
 
         # Pages are kept inside the statistics, which two threads must not fill at once.
         with self._lock:
-            source = self._opened(stored, deadline).clauses(asked.match, read)
+            opened = self._opened(stored, deadline)
+            source = opened.clauses(asked.match, read, has_pending=bool(version.deltas))
         return replace(source, weight=asked.match_weight)
 
     def _opened(self, stored: ManifestTerms, deadline: Deadline) -> TermStatistics:

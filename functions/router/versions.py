@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from shardlake import limits
-from shardlake.catalog.base import Catalog, Pointer, ShardRow
+from shardlake.catalog.base import Catalog, DeltaRow, Pointer, SegmentRow, ShardRow, Snapshot
+from shardlake.catalog.log import UNBUILT, name_of
+from shardlake.contracts.shard import Overwrites
 from shardlake.deadline import Deadline
 from shardlake.errors import FormatError
 from shardlake.format import locations
@@ -17,6 +19,7 @@ from shardlake.format.manifest import Manifest, ManifestSpace, decode_manifest
 from shardlake.format.routing import Routing, decode_routing
 from shardlake.store.base import ObjectStore
 from shardlake.store.parallel import in_time
+from shardlake.types import CollectionSchema, IndexType, SpaceSpec
 
 MAX_VERSIONS_KEPT = 16
 PARALLEL = 2 + limits.MAX_SPACES  # manifest, shard map, and the routing files of all spaces
@@ -24,12 +27,39 @@ PARALLEL = 2 + limits.MAX_SPACES  # manifest, shard map, and the routing files o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version of one collection. Routing files come when a search first needs them."""
+    """One version of one collection, and what is pending behind it. Routing files come when a search first needs them.
 
-    pointer: Pointer
+    Attributes:
+        pointer: None before the first build.
+        shards: of the version.
+        deltas: of the pending segments in which any item lives, with negative numbers: `is_delta`.
+        overwrites: what hides rows of the shards, and of deltas that came before.
+        digests: {space: of the encoders that made its vectors}.
+        name: of the snapshot.
+    """
+
+    pointer: Pointer | None
     manifest: Manifest
     shards: tuple[ShardRow, ...]
     routings: dict[str, Routing] = field(default_factory=dict)
+    deltas: tuple[ShardRow, ...] = ()
+    overwrites: tuple[Overwrites, ...] = ()
+    digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def is_built(self) -> bool:
+        """Whether there is a version at all."""
+        return self.pointer is not None
+
+    @property
+    def searched(self) -> tuple[ShardRow, ...]:
+        """What a search may ask: the shards, then the deltas."""
+        return self.shards + self.deltas
+
+    def sequence_of(self, row: ShardRow) -> int:
+        """Returns the position of the log up to which a shard or delta holds it."""
+        return -row.shard_id if is_delta(row) else self.pointer.through if self.pointer else 0
 
     def first_extent(self, space: str, shard_id: int) -> int:
         """Returns which of a space's extents is that of the first list of a shard."""
@@ -46,7 +76,41 @@ class Versions:
         self._kept: OrderedDict[str, Version] = OrderedDict()
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="versions")
 
-    def get(self, uid: str, pointer: Pointer, deadline: Deadline, *, spaces: Collection[str] = ()) -> Version:
+    def get(
+        self,
+        uid: str,
+        snapshot: Snapshot,
+        schema: CollectionSchema,
+        deadline: Deadline,
+        *,
+        spaces: Collection[str] = (),
+    ) -> Version:
+        """Returns what a snapshot of a collection is of: its version, and the deltas behind it.
+
+        Args:
+            uid, schema: of the collection.
+            snapshot: with a version, or anything pending.
+            deadline: of the reads.
+            spaces: whose routing files are read along.
+
+        Cost: of the version, as `_base`; the pending are known.
+        """
+        pointer = snapshot.pointer
+        base = unbuilt(uid, schema) if pointer is None else self._base(uid, pointer, deadline, spaces)
+        return replace(
+            base,
+            pointer=pointer,
+            deltas=tuple(_delta(row, row.delta) for row in snapshot.pending if row.delta is not None),
+            overwrites=tuple(
+                Overwrites(key=locations.overwrites(row.key), bytes=row.ids_bytes, sequence=row.sequence)
+                for row in snapshot.pending
+                if row.ids_bytes
+            ),
+            digests={space.name: _digests(space, base, snapshot) for space in schema.spaces},
+            name=name_of(snapshot) or "",
+        )
+
+    def _base(self, uid: str, pointer: Pointer, deadline: Deadline, spaces: Collection[str]) -> Version:
         """Returns the version that a pointer names, with the routing files of `spaces`.
 
         Cost: one round where anything of it is not kept. Keys of routing files follow from the pointer, so that
@@ -98,6 +162,67 @@ class Versions:
     def _manifest(self, pointer: Pointer, deadline: Deadline) -> Manifest:
         body = self._store.get(pointer.manifest_key, max_bytes=limits.MAX_MANIFEST_BYTES, deadline=deadline)
         return decode_manifest(body)
+
+
+def is_delta(row: ShardRow) -> bool:
+    """Returns whether a row is that of a pending segment's delta: its number is minus the segment's sequence."""
+    return row.shard_id < 0
+
+
+def shard_name(shard_id: int) -> str:
+    """Returns what callers see of a shard: its number, or which place of the log its delta has."""
+    return f"{shard_id:05d}" if shard_id >= 0 else f"delta-{-shard_id:06d}"
+
+
+def unbuilt(uid: str, schema: CollectionSchema) -> Version:
+    """Returns the version of a collection that has none: no shards, and every space searched exactly."""
+    spaces = tuple(
+        ManifestSpace(
+            name=space.name,
+            dimension=space.dimension,
+            metric=space.metric,
+            index=IndexType.FLAT,
+            lists=0,
+            rows=0,
+            routing_key=None,
+            curve=(),
+        )
+        for space in schema.spaces
+    )
+    manifest = Manifest(
+        collection="",
+        uid=uid,
+        version=UNBUILT,
+        parent=None,
+        build_id="",
+        created_at="",
+        body="",
+        rows=0,
+        segments=(),
+        shards=(),
+        spaces=spaces,
+    )
+    return Version(pointer=None, manifest=manifest, shards=())
+
+
+def _digests(space: SpaceSpec, base: Version, snapshot: Snapshot) -> frozenset[str]:
+    built = base.manifest.space(space.name)
+    found = {row.encoders.get(space.source or space.name) for row in snapshot.pending}
+    return frozenset(filter(None, found | {built.encoder_digest if built else None}))
+
+
+def _delta(row: SegmentRow, delta: DeltaRow) -> ShardRow:
+    return ShardRow(
+        shard_id=-row.sequence,
+        key=locations.delta(row.key),
+        bytes=delta.bytes,
+        footer_offset=delta.footer_offset,
+        checksum=delta.checksum,
+        rows=delta.rows,
+        lists={},
+        zone_maps=delta.zone_maps,
+        summaries=delta.summaries,
+    )
 
 
 def _checked(version: Version, space: ManifestSpace, routing: Routing) -> Routing:

@@ -53,4 +53,4 @@ class Warming:
     def _request(self, row: ShardRow) -> LeafRequest:
         ref = ShardRef(shard_id=row.shard_id, key=row.key, bytes=row.bytes, tail_offset=row.footer_offset)
         warm = WarmUp(budget_ms=limits.WARM_UP_MS, budget_bytes=self._budget_bytes)
-        return LeafRequest(shard=ref, searches=(), timeout_ms=limits.WARM_UP_MS, warm=warm)
+        return LeafRequest(shards=(ref,), searches=(), timeout_ms=limits.WARM_UP_MS, warm=warm)

@@ -6,8 +6,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from shardlake.contracts.shard import Held, LeafSearch, LeafStats, ShardRef
+from functions.shard_search.hidden import OverwrittenIds
+from shardlake.contracts.shard import Held, LeafSearch, LeafStats, Overwrites, ShardRef
 from shardlake.deadline import Deadline
+from shardlake.engine.hidden import LiveRows
 from shardlake.engine.reading import Ahead, NoBlocks, Reader
 from shardlake.engine.shard import OpenShard, open_shard
 from shardlake.engine.warming import Bounds, warm_up
@@ -76,6 +78,7 @@ class ShardCache:
         self._max_bytes = max_bytes
         self._blocks = blocks
         self._shards: OrderedDict[str, OpenShard] = OrderedDict()
+        self._overwritten = OverwrittenIds(store, blocks)
 
     def open(self, ref: ShardRef, deadline: Deadline, stats: LeafStats, told: Sequence[Told] = ()) -> OpenShard:
         """Returns the shard; where it is not held, its tail is read, and beside it the lists whose place is told.
@@ -92,6 +95,12 @@ class ShardCache:
             self._shards[ref.key] = opened
         self._shards.move_to_end(ref.key)
         return opened
+
+    def live(
+        self, opened: OpenShard, ref: ShardRef, overwrites: Sequence[Overwrites], deadline: Deadline, stats: LeafStats
+    ) -> LiveRows | None:
+        """Returns the rows of an opened shard that are not hidden: `OverwrittenIds.live`."""
+        return self._overwritten.live(opened, ref, overwrites, deadline, stats)
 
     def warm_up(self, ref: ShardRef, deadline: Deadline, budget_bytes: int) -> Held:
         """Reads the rest of a shard into memory and onto the disk, as far as bounds, deadline and budget go.

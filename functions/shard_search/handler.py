@@ -1,4 +1,4 @@
-"""The shard_search function: one shard, one request. Composes once a process and translates, no more."""
+"""The shard_search function: searches of one shard, or of many small ones. Composes once a process and translates."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> str:
 def _answer(event: dict[str, Any], line: Line) -> str:
     request = decode_request(event)
     reply = service().search(request)
-    _describe(line, request.shard.shard_id, reply)
+    _describe(line, [ref.shard_id for ref in request.shards], reply)
     text = encode_reply(reply).decode()
     # The text is escaped once more on its way: what counts is what Lambda will see.
     size = len(text) if len(text) < limits.MIB else len(orjson.dumps(text))
@@ -59,12 +59,13 @@ def _answer(event: dict[str, Any], line: Line) -> str:
     return text if kept is reply else encode_reply(kept).decode()
 
 
-def _describe(line: Line, shard_id: int, reply: LeafReply) -> None:
+def _describe(line: Line, shard_ids: list[int], reply: LeafReply) -> None:
     answers = reply.answers
     if reply.held is not None:
         line.add(warmed_lists=reply.held.lists, warmed_bytes=reply.held.bytes_read, warmed_all=reply.held.complete)
     line.add(
-        shard_id=shard_id,
+        shard_id=shard_ids[0],
+        shards=len(shard_ids),
         searches=len(answers),
         failed_searches=sum(answer.error is not None for answer in answers),
         object_reads=sum(answer.stats.object_reads for answer in answers),

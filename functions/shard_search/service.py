@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
 
+from functions.shard_search.best import best_of_all
 from functions.shard_search.cache import ShardCache, told_lists
 from shardlake.contracts.shard import (
     Held,
@@ -12,12 +15,23 @@ from shardlake.contracts.shard import (
     LeafRequest,
     LeafSearch,
     LeafStats,
+    Overwrites,
     ShardRef,
     WarmUp,
 )
 from shardlake.deadline import Clock, Deadline
+from shardlake.engine.hidden import LiveRows
 from shardlake.engine.shard import OpenShard
 from shardlake.errors import ErrorKind, FormatError, InvalidInput, ShardlakeError
+
+
+class _Asked(NamedTuple):
+    """What is asked of one of the shards of a request."""
+
+    ref: ShardRef
+    searches: tuple[LeafSearch, ...]
+    overwrites: tuple[Overwrites, ...]
+    deadline: Deadline
 
 
 class ShardSearch:
@@ -30,24 +44,25 @@ class ShardSearch:
         self._cold = True
 
     def search(self, request: LeafRequest) -> LeafReply:
-        """Answers every search of a request; one that fails carries its error and leaves the others alone.
+        """Answers every search of every shard; one that fails carries its error and leaves the others alone.
 
         Raises:
             ShardlakeError: whatever a warm-up fails with; nobody waits for it.
         """
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
-        was_held = self._cache.holds(request.shard.key)
-        answers = self._answers(request, deadline)
-        held = None if request.warm is None else self._warm_up(request.shard, request.warm)
+        closed = [ref for ref in request.shards if not self._cache.holds(ref.key)]
+        asked = [_Asked(ref, request.searches, request.overwrites, deadline) for ref in request.shards]
+        answers = best_of_all(request.searches, [self._answers(one) for one in asked])
+        held = None if request.warm is None else self._warm_up(request.shards[0], request.warm)
         self._cache.settle()
         cold, self._cold = self._cold, False
         took_s = self._clock() - began_s
         gb_seconds = round(took_s * self._memory_gb, 9)
         return LeafReply(
-            answers=answers,
+            answers=tuple(chain.from_iterable(answers)),
             cold_start=cold,
-            opened=not was_held and self._cache.holds(request.shard.key),
+            opened=tuple(ref.shard_id for ref in closed if self._cache.holds(ref.key)),
             held=held,
             took_ms=took_s * 1000,
             gb_seconds=gb_seconds,
@@ -61,50 +76,55 @@ class ShardSearch:
             self._cache.forget(ref.key)
             raise
 
-    def _open(self, request: LeafRequest, deadline: Deadline, stats: LeafStats) -> OpenShard:
-        told = () if self._cache.holds(request.shard.key) else told_lists(request.searches)
-        return self._cache.open(request.shard, deadline, stats, told)
+    def _open(self, asked: _Asked, stats: LeafStats) -> tuple[OpenShard, LiveRows | None]:
+        """Returns the shard, and which of its rows are not hidden; None for all."""
+        told = () if self._cache.holds(asked.ref.key) else told_lists(asked.searches)
+        opened = self._cache.open(asked.ref, asked.deadline, stats, told)
+        if not asked.overwrites:
+            return opened, None
+        return opened, self._cache.live(opened, asked.ref, asked.overwrites, asked.deadline, stats)
 
-    def _answers(self, request: LeafRequest, deadline: Deadline) -> tuple[LeafAnswer, ...]:
-        if len(request.searches) < 2:
-            return tuple([self._answer(request, search, deadline) for search in request.searches])
+    def _answers(self, asked: _Asked) -> tuple[LeafAnswer, ...]:
+        if len(asked.searches) < 2:
+            return tuple([self._answer(asked, search) for search in asked.searches])
         shared = LeafStats()
-        together = self._together(request, deadline, shared)
+        together = self._together(asked, shared)
         answers = tuple(
-            together.get(number) or self._answer(request, search, deadline)
-            for number, search in enumerate(request.searches)
+            together.get(number) or self._answer(asked, search) for number, search in enumerate(asked.searches)
         )
         for answer in [answer for answer in answers if answer.error is None][:1]:
             _add(answer.stats, shared)
         return answers
 
-    def _together(self, request: LeafRequest, deadline: Deadline, stats: LeafStats) -> dict[int, LeafAnswer]:
+    def _together(self, asked: _Asked, stats: LeafStats) -> dict[int, LeafAnswer]:
         try:
-            deadline.check("search the shard")
-            together = self._open(request, deadline, stats).search_together(request.searches, stats, deadline)
+            asked.deadline.check("search the shard")
+            opened, live = self._open(asked, stats)
+            together = opened.search_together(asked.searches, stats, asked.deadline, live)
         except ShardlakeError as error:
             # One of them is wrong, or a read failed: each is then searched by itself and says what is wrong with it.
-            self._let_go(request.shard.key, error)
+            self._let_go(asked.ref.key, error)
             return {}
         self._trim_after(stats)
         return together
 
-    def _answer(self, request: LeafRequest, search: LeafSearch, deadline: Deadline) -> LeafAnswer:
+    def _answer(self, asked: _Asked, search: LeafSearch) -> LeafAnswer:
         stats = LeafStats()
         try:
-            deadline.check("search the shard")
-            answer = self._open(request, deadline, stats).search(search, deadline, stats)
+            asked.deadline.check("search the shard")
+            opened, live = self._open(asked, stats)
+            answer = opened.search(search, asked.deadline, stats, live)
         except ShardlakeError as error:
-            self._let_go(request.shard.key, error)
+            self._let_go(asked.ref.key, error)
             return LeafAnswer(error=error)
         self._trim_after(stats)  # after each: a batch may read more than fits
         return answer
 
     def _let_go(self, key: str, error: ShardlakeError) -> None:
         if isinstance(error, FormatError):
-            self._cache.forget(key)
-        else:
-            self._cache.trim()
+            # What is broken may be another object, of ids that are overwritten: the shard is as good as before.
+            self._cache.forget(str(error.context.get("key", key)))
+        self._cache.trim()
 
     def _trim_after(self, stats: LeafStats) -> None:
         if stats.bytes_read or stats.cache_bytes:

@@ -88,4 +88,6 @@ UPLOAD_EXPIRES_S = 3_600
 
 MAX_SEGMENT_ROWS = 10_000
 MAX_SEGMENT_BYTES = 64 * MIB
+MAX_PENDING_SEGMENTS = 10_000  # behind a version, that searches look through beside its shards
+MAX_OVERWRITES_BYTES = 16 * MIB  # of the ids of one segment: MAX_SEGMENT_ROWS of MAX_ID_BYTES, and a little
 MAX_ENCODE_BATCH_BYTES = 5 * MIB  # of inputs in one message: base64 of one picture of MAX_IMAGE_BYTES travels alone

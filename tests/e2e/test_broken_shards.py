@@ -26,7 +26,7 @@ import time
 from functions.shard_search.handler import handler as real
 
 def handler(event, context):
-    if event["shard"]["shard_id"] == 1:
+    if event["shards"][0]["shard_id"] == 1:
         time.sleep(6)
     return real(event, context)
 """

@@ -1,4 +1,4 @@
-"""What the router says to shard_search and hears back: one request a shard, one search or many in it.
+"""What the router says to shard_search and hears back: a request of one shard, or of many small ones, its searches.
 
 The leaf is told everything it needs, byte offsets included, and asks no catalog. Failures of single searches are data.
 How these travel is `shard_wire`.
@@ -17,12 +17,26 @@ Fusion = Literal["mean", "weighted", "max", "rrf"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRef:
-    """Where a shard lies: what the shard map says of it."""
+    """Where a shard lies: what the shard map says of it.
+
+    Attributes:
+        sequence: the position of the log up to which the shard holds it: what was ingested later may hide rows of it.
+    """
 
     shard_id: int
     key: str
     bytes: int
     tail_offset: int
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overwrites:
+    """Where the ids lie that a pending segment overwrites: in every shard of a smaller sequence they are hidden."""
+
+    key: str
+    bytes: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +138,18 @@ class WarmUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafRequest:
-    """All searches of one shard, under one deadline; or a warm-up, which nobody waits for."""
+    """All searches of all its shards, under one deadline; or the warm-up of one shard, which nobody waits for.
 
-    shard: ShardRef
+    Attributes:
+        shards: one, or many small ones; each is asked every search.
+        overwrites: of the pending segments, ascending by sequence.
+    """
+
+    shards: tuple[ShardRef, ...]
     searches: tuple[LeafSearch, ...]
     timeout_ms: float
     warm: WarmUp | None = None
+    overwrites: tuple[Overwrites, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,17 +217,19 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafReply:
-    """The answers to a LeafRequest, in order.
+    """The answers to a LeafRequest.
 
     Attributes:
+        answers: to the searches in order, of the first shard, then of the second, and so on. Of several shards the hits
+            of a search that are not among its k best of them all are left out, where score or id alone decides.
         cold_start: whether it is the container's first answer.
-        opened: whether the shard is open now and was not before.
+        opened: the ids of the shards that are open now and were not before.
         held: after a warm-up.
     """
 
     answers: tuple[LeafAnswer, ...]
     cold_start: bool = False
-    opened: bool = False
+    opened: tuple[int, ...] = ()
     held: Held | None = None
     took_ms: float = 0.0
     gb_seconds: float = 0.0

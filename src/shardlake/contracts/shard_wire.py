@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from dataclasses import asdict, fields
+from itertools import pairwise
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -19,11 +20,13 @@ from shardlake.contracts.shard import (
     LeafStats,
     MatchClause,
     MatchSource,
+    Overwrites,
     ShardRef,
     VectorSource,
     WarmUp,
 )
 from shardlake.errors import ErrorKind, InvalidInput
+from shardlake.limits import MAX_OVERWRITES_BYTES, MAX_PENDING_SEGMENTS
 from shardlake.types import Depth, Float32Array
 
 
@@ -43,8 +46,16 @@ def decode_vector(text: str) -> Float32Array:
 def encode_request(request: LeafRequest) -> bytes:
     """Returns the wire form of a request."""
     searches = [_search_body(search) for search in request.searches]
-    body = {"shard": asdict(request.shard), "searches": searches, "timeout_ms": request.timeout_ms}
-    return orjson.dumps(body if request.warm is None else body | {"warm": asdict(request.warm)})
+    body: dict[str, Any] = {
+        "shards": [asdict(shard) for shard in request.shards],
+        "searches": searches,
+        "timeout_ms": request.timeout_ms,
+    }
+    if request.warm is not None:
+        body["warm"] = asdict(request.warm)
+    if request.overwrites:
+        body["overwrites"] = [asdict(one) for one in request.overwrites]
+    return orjson.dumps(body)
 
 
 def _search_body(search: LeafSearch) -> dict[str, Any]:
@@ -71,13 +82,31 @@ def decode_request(event: dict[str, Any]) -> LeafRequest:
     """Returns the request in a Lambda event. Raises InvalidInput when it is not one."""
     try:
         return LeafRequest(
-            shard=ShardRef(**event["shard"]),
+            shards=_decode_shards(event["shards"], is_warm_up=event.get("warm") is not None),
             searches=tuple(_decode_search(search) for search in event["searches"]),
             timeout_ms=float(event["timeout_ms"]),
             warm=None if event.get("warm") is None else _decode_warm_up(event["warm"]),
+            overwrites=_decode_overwrites(event.get("overwrites", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise InvalidInput("the event is not a shard request") from exc
+
+
+def _decode_shards(raw: list[dict[str, Any]], *, is_warm_up: bool) -> tuple[ShardRef, ...]:
+    if not 1 <= len(raw) <= (1 if is_warm_up else MAX_PENDING_SEGMENTS):
+        raise InvalidInput("a shard request names one shard, or as many small ones as segments may be pending")
+    return tuple(ShardRef(**{**one, "sequence": int(one.get("sequence", 0))}) for one in raw)
+
+
+def _decode_overwrites(raw: list[dict[str, Any]]) -> tuple[Overwrites, ...]:
+    if len(raw) > MAX_PENDING_SEGMENTS:
+        raise InvalidInput("a shard request names more overwrites than segments may be pending")
+    found = tuple(Overwrites(key=str(o["key"]), bytes=int(o["bytes"]), sequence=int(o["sequence"])) for o in raw)
+    if not all(0 < one.bytes <= MAX_OVERWRITES_BYTES for one in found):
+        raise InvalidInput("overwrites are said to be larger than those of any segment", max_bytes=MAX_OVERWRITES_BYTES)
+    if any(earlier.sequence >= later.sequence for earlier, later in pairwise(found)):
+        raise InvalidInput("the overwrites of a shard request are not ascending by sequence")
+    return found
 
 
 def _decode_warm_up(raw: dict[str, Any]) -> WarmUp:

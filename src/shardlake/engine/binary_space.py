@@ -16,6 +16,7 @@ import numpy as np
 from shardlake.contracts.shard import LeafStats, VectorSource
 from shardlake.core import binary
 from shardlake.core.calibration import band_for
+from shardlake.engine.hidden import hides_few
 from shardlake.engine.nearest import FEW_ROWS, Found, MembersOf, Nearest
 from shardlake.engine.reading import Reader
 from shardlake.engine.spaces import OpenSpace
@@ -134,12 +135,13 @@ class NearestBuckets(Nearest):
         """
         if passing is not None and passing.is_all:
             passing = None
-        few_pass = passing is not None and passing.count <= max(FEW_ROWS, k)
+        is_whole = hides_few(passing)
+        few_pass = passing is not None and not is_whole and passing.count <= max(FEW_ROWS, k)
         if source.exact or few_pass or self.space.lists.space.index is IndexType.FLAT:
             return super().search(source, k, passing, reader, stats)
-        share = 1.0 if passing is None else passing.count / len(passing.mask)
+        share = 1.0 if passing is None or is_whole else passing.count / len(passing.mask)
         bounds = max(k, source.depth), max(source.candidates, k)
-        band = None if passing is None else band_for(source.widening, share)
+        band = None if is_whole else band_for(source.widening, share)
         nprobe = math.ceil(source.nprobe / share) if band is None else band.lists
         rows = self.buckets.candidates(source.query, nprobe, bounds, passing, reader, stats)
         stats.rows_refined += len(rows)

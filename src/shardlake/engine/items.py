@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from shardlake.types import Int64Array
 
 ANSWERED_BYTES = 8 * 1024 * 1024  # of items that are kept cut out of their chunks; all are dropped when there are more
 ENTRY_BYTES = 200  # of one of them, beside its id and payload
+WHOLE_ROWS = 16_384  # of a shard whose map of ids is held whole once a good part of it is looked up: a segment's
+WHOLE_SHARE = 4  # a good part: one in so many
+NO_ROW = -1
 CHUNKS_BYTES = 16 * 1024 * 1024  # of chunks that are kept for the items beside those answered; the oldest go first
 
 
@@ -29,6 +33,8 @@ class ShardItems:
         self._chunks: dict[int, ItemChunk] = {}
         self._answered: dict[int, tuple[str, bytes]] = {}  # the same items are answered again and again
         self._ids = PagedMap(header.arrays, IDS) if f"{IDS}/pages" in header.arrays else None
+        self._row_of: dict[bytes, int] = {}
+        self._row_of_bytes = 0
         self._ranks: npt.NDArray[np.uint32] | None = None
         self._chunk_bytes = self._answered_bytes = 0
 
@@ -36,7 +42,8 @@ class ShardItems:
     def resident_bytes(self) -> int:
         """What is held in memory."""
         ranks = 0 if self._ranks is None else self._ranks.nbytes
-        return self._chunk_bytes + self._answered_bytes + ranks + (self._ids.resident_bytes if self._ids else 0)
+        ids = self._row_of_bytes + (self._ids.resident_bytes if self._ids else 0)
+        return self._chunk_bytes + self._answered_bytes + ranks + ids
 
     def forget(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
@@ -104,9 +111,24 @@ class ShardItems:
 
     def find(self, ids: tuple[str, ...], reader: Reader) -> list[int]:
         """Returns the rows of those ids that the shard has, in the order asked. Cost: one read an id at most."""
-        found = self._map().find([text.encode() for text in ids], reader.extents)
-        rows = [values[0] for values in found if values is not None]
-        if any(row >= self._header.rows for row in rows):
+        rows: list[int] = self.rows_of([text.encode() for text in ids], reader).tolist()
+        return [row for row in rows if row != NO_ROW]
+
+    def rows_of(self, ids: Sequence[bytes], reader: Reader) -> Int64Array:
+        """Returns (n,) the row of each id, NO_ROW where the shard has none. Cost: one round, one read a page."""
+        entries = self._map().entries
+        if not self._row_of and entries <= WHOLE_ROWS and len(ids) * WHOLE_SHARE >= entries:
+            whole = {key: values[0] for key, values in self._map().between(None, None, reader.extents)}
+            self._row_of = whole
+            self._row_of_bytes = sum(len(key) + ENTRY_BYTES for key in whole)
+        if self._row_of:
+            get = self._row_of.get
+            found = [get(one, NO_ROW) for one in ids]
+        else:
+            values = self._map().find(ids, reader.extents)
+            found = [NO_ROW if one is None else one[0] for one in values]
+        rows = np.asarray(found, np.int64)
+        if (rows >= self._header.rows).any():
             raise FormatError("an id names a row that the shard does not have", block=IDS)
         return rows
 

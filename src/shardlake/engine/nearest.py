@@ -4,6 +4,9 @@ A filter decides the way. Few rows pass: exactly those are scored. More pass: th
 hits are likely, as the calibrated curve wants it at that selectivity; their rows are scored one by one while they are
 few among the codes of their lists, else the codes are scanned with a selector. Lists in which nothing passes are not
 read.
+
+Where rows of the shard are hidden, but few of them, a search without a filter stays what it is: its scan returns some
+more candidates, so that as many are left when the hidden are dropped. Depth and way are those of the whole shard.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from shardlake.contracts.shard import LeafStats, VectorSource
 from shardlake.core.calibration import band_for
 from shardlake.core.covering import covering
 from shardlake.core.vectors import CACHED_ROWS, score_exact
+from shardlake.engine.hidden import LiveRows, hides_few
 from shardlake.engine.reading import Reader
-from shardlake.engine.spaces import OpenSpace, Probe, RowLists, count_scan
+from shardlake.engine.spaces import NO_ROW, OpenSpace, Probe, RowLists, count_scan
 from shardlake.format.container import Extent
 from shardlake.query.rows import RowSet
 from shardlake.types import Depth, Float32Array, Float64Array, IndexType, Int64Array
@@ -30,6 +34,9 @@ WIDENING = 4  # passing rows looked at for each candidate wanted, at least
 # costs a scan), of a candidate (kept by the scan, then refined: 250 ns) and of a scan (15 µs); 1,350 queries under nine
 # filters, 200,000 × 256, one thread of an Intel Xeon, 2026-11-25.
 ROW_COST, CANDIDATE_COST, SCAN_COST = 13, 38, 2_300
+
+# Candidates for hidden rows: some, and twice as many as there would be if these lay anywhere.
+ROOM, ROOM_SHARE = 16, 2
 
 MembersOf = Callable[[Reader], RowLists]
 
@@ -111,7 +118,7 @@ class Nearest:
         Args:
             source: what is looked for.
             k: hits wanted.
-            passing: rows that may be returned; None or all for no filter.
+            passing: rows that may be returned; None or all for no filter, the live ones where others are hidden.
             reader: of the shard. stats: counts into.
         """
         if passing is not None and passing.is_all:
@@ -122,7 +129,9 @@ class Nearest:
         if is_flat:
             return self._all(source, passing, reader, stats)
         if passing is None:
-            return self._scan(source, self._asked(source, k, reader), None, k, reader, stats)
+            return self._scan(source, self._asked(source, k, None, reader), None, k, reader, stats)
+        if isinstance(passing, LiveRows) and passing.are_most:
+            return self._scan_live(source, k, passing, reader, stats)
         return self._filtered(source, k, passing, reader, stats)
 
     def wanted(self, source: VectorSource, k: int, most: int) -> list[Extent]:
@@ -143,14 +152,18 @@ class Nearest:
 
     # Without a filter -----------------------------------------------------------------------------
 
-    def _asked(self, source: VectorSource, k: int, reader: Reader) -> Probe:
+    def _asked(self, source: VectorSource, k: int, live: LiveRows | None, reader: Reader) -> Probe:
         lists = self.space.lists
-        k = max(k, source.depth)
         if source.lists is None:
-            return lists.reaching(source.query, lists.nearest(source.query, source.nprobe, reader), k, reader)
-        if not lists.all_loaded:  # a list brings its centroid: no others are read for those told
-            self.space.load(source.lists, reader)
-        return lists.reaching(source.query, lists.probe(source.query, np.asarray(source.lists, np.int64)), k, reader)
+            probe = lists.nearest(source.query, source.nprobe, reader)
+        else:
+            if not lists.all_loaded:  # a list brings its centroid: no others are read for those told
+                self.space.load(source.lists, reader)
+            probe = lists.probe(source.query, np.asarray(source.lists, np.int64))
+        rows = max(k, source.depth)
+        if live is None or lists.rows_in(probe.lists) - live.hidden >= rows:
+            return lists.reaching(source.query, probe, rows, reader)
+        return lists.reaching(source.query, probe, rows, reader, self._by_list(live, reader).counts)
 
     def _scan(  # noqa: PLR0917  # private: two callers
         self, source: VectorSource, probe: Probe, passing: RowSet | None, k: int, reader: Reader, stats: LeafStats
@@ -163,6 +176,22 @@ class Nearest:
             rows = self._with_the_dropped(rows, probe, wanted, passing, reader)
         count_scan(stats, self.space.lists, probe.lists)
         return self._refined(source, rows, "scan", reader, stats)
+
+    def _scan_live(self, source: VectorSource, k: int, live: LiveRows, reader: Reader, stats: LeafStats) -> Found:
+        """Returns what a scan finds without the hidden rows: a second one, where the room for them was short."""
+        lists = self.space.lists
+        probe = self._asked(source, k, live, reader)
+        wanted = max(source.candidates, k)
+        if not lists.has(probe.lists):  # whole, as without hidden rows: nearly all of their rows may be candidates
+            self.space.load(probe.lists.tolist(), reader)
+        if lists.rows_in(probe.lists) - live.hidden >= wanted:
+            found = self.space.scan(source.query, probe, wanted + _room(wanted, live), None, reader)
+            rows = found[live.mask[found]][:wanted]
+            if len(rows) == wanted:
+                count_scan(stats, lists, probe.lists)
+                return self._refined(source, rows, "scan", reader, stats)
+            stats.codes_scanned += lists.rows_in(probe.lists)
+        return self._scan(source, probe, live, k, reader, stats)
 
     def _refined(
         self, source: VectorSource, rows: Int64Array, strategy: str, reader: Reader, stats: LeafStats
@@ -192,7 +221,9 @@ class Nearest:
         there = there if passing is None else there[passing.mask[there]]
         return there if len(rows) < min(wanted, len(there)) else rows
 
-    def scan_together(self, sources: Sequence[VectorSource], k: int, reader: Reader) -> FoundTogether:
+    def scan_together(
+        self, sources: Sequence[VectorSource], k: int, live: LiveRows | None, reader: Reader
+    ) -> FoundTogether:
         """Returns what `search` would find for the sources without a filter, by one scan of all.
 
         Left out are sources whose lists have fewer rows than are wanted, which take more than a scan; but the lists
@@ -201,6 +232,7 @@ class Nearest:
         Args:
             sources: of equal nprobe, candidates and number of lists, none exact, of a space that is scanned.
             k: hits wanted by each.
+            live: rows that may be returned, most of all; None for all.
             reader: of the shard.
         """
         lists = self.space.lists
@@ -213,12 +245,14 @@ class Nearest:
             self.space.load(np.unique(numbers).tolist(), reader)
         codes = lists.list_rows[numbers].sum(axis=1)
         wanted = max(sources[0].candidates, k)
-        which = np.flatnonzero(codes >= [max(wanted, source.depth) for source in sources])
+        hidden = 0 if live is None else live.hidden
+        which = np.flatnonzero(codes - hidden >= [max(wanted, source.depth) for source in sources])
         queries, numbers = queries[which], numbers[which]
         coarse = np.empty(numbers.shape, np.float32)
         for part in _cached_parts(numbers):
             coarse[part] = lists.probe(queries[part], numbers[part]).scores
-        rows = self.space.scan_many(queries, numbers, coarse, wanted)
+        rows = self.space.scan_many(queries, numbers, coarse, wanted + _room(wanted, live))
+        rows = rows if live is None else _first_live(rows, live, wanted)
         is_whole = rows[:, -1] >= 0  # fast scan may have dropped some: `_with_the_dropped`
         which, queries, rows = which[is_whole], queries[is_whole], rows[is_whole]
         scores = np.empty(rows.shape, np.float32)
@@ -285,8 +319,10 @@ class Nearest:
 
     def _exact(self, source: VectorSource, passing: RowSet | None, reader: Reader, stats: LeafStats) -> Found:
         members = self._members(reader)
-        rows, lists = members.all_rows() if passing is None else self._by_list(passing, reader).all_rows()
-        wanted = None if passing is None else rows
+        if passing is None or hides_few(passing):
+            wanted, (_, lists) = None, members.all_rows()
+        else:
+            wanted, lists = self._by_list(passing, reader).all_rows()
         all_rows, all_scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         for part in self.space.lists.exact_rows(wanted, members, reader):
             keep = slice(None) if passing is None else passing.mask[part.rows]  # the rest is not looked at
@@ -303,6 +339,18 @@ def _cached_parts(table: Int64Array) -> Iterator[slice]:
     step = max(1, CACHED_ROWS // max(1, table.shape[1]))
     for start in range(0, len(table), step):
         yield slice(start, start + step)
+
+
+def _room(wanted: int, live: LiveRows | None) -> int:
+    """Returns how many candidates more a scan returns for the hidden rows among them: the same for all its queries."""
+    return 0 if live is None else ROOM + ROOM_SHARE * wanted * live.hidden // len(live.mask)
+
+
+def _first_live(rows: Int64Array, live: LiveRows, wanted: int) -> Int64Array:
+    """Returns (n, wanted) the first live ones of each row of a table, in their order; NO_ROW where there are fewer."""
+    keep = live.mask[rows] & (rows >= 0)
+    first = np.argsort(~keep, axis=1, kind="stable")[:, :wanted]
+    return np.take_along_axis(np.where(keep, rows, NO_ROW), first, axis=1)
 
 
 def _nothing(strategy: str) -> Found:

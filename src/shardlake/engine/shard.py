@@ -15,6 +15,7 @@ from shardlake.deadline import Deadline
 from shardlake.engine.attributes import ShardAttributes
 from shardlake.engine.binary_space import Buckets, NearestBuckets
 from shardlake.engine.fusing import Candidates, Fusing
+from shardlake.engine.hidden import HiddenRows, LiveRows
 from shardlake.engine.items import ShardItems
 from shardlake.engine.match import ShardTerms
 from shardlake.engine.nearest import Found, FoundTogether, Nearest
@@ -92,6 +93,7 @@ class OpenShard:
         self._row_lists: dict[str, RowLists] = {}
         self._items = ShardItems(header)
         self._terms = ShardTerms(header)
+        self.hidden = HiddenRows(self._items, header.rows)
         self._other_bytes = 0
 
     @property
@@ -99,8 +101,8 @@ class OpenShard:
         """What this shard holds in memory, near enough to bound a cache by."""
         spaces = sum(space.resident_bytes for space in self._spaces.values())
         spaces += sum(n.buckets.resident_bytes for n in self._nearest.values() if isinstance(n, NearestBuckets))
-        parts = self._items.resident_bytes + self._terms.resident_bytes + self.attributes.resident_bytes
-        return parts + self._other_bytes + spaces
+        parts = (self._items, self._terms, self.attributes, self.hidden)
+        return sum(part.resident_bytes for part in parts) + self._other_bytes + spaces
 
     def forget_items(self) -> None:
         """Drops the items read so far, which grow with every search; the rest is bounded by the number of rows."""
@@ -137,7 +139,11 @@ class OpenShard:
         return found
 
     def search_together(
-        self, searches: Sequence[LeafSearch], stats: LeafStats, deadline: Deadline | None = None
+        self,
+        searches: Sequence[LeafSearch],
+        stats: LeafStats,
+        deadline: Deadline | None = None,
+        live: LiveRows | None = None,
     ) -> dict[int, LeafAnswer]:
         """Returns, by number, what `search` answers to searches of one kind, found by one scan of all.
 
@@ -147,7 +153,10 @@ class OpenShard:
             searches: what is asked.
             stats: counts what is read for all of them; the rest is in each answer's own.
             deadline: of the reads.
+            live: the rows that may be found; None for all.
         """
+        if live is not None and not live.are_most:
+            return {}
         kinds: dict[tuple[object, ...], list[int]] = {}
         for number, search in enumerate(searches):
             if _is_plain(search) and self._is_scanned(search.vectors[0].space):
@@ -156,17 +165,19 @@ class OpenShard:
         answers: dict[int, LeafAnswer] = {}
         for numbers in kinds.values():
             if len(numbers) > 1:
-                found = self._answer_together([searches[number] for number in numbers], reader)
+                found = self._answer_together([searches[number] for number in numbers], live, reader)
                 answers.update((numbers[which], answer) for which, answer in found)
         return answers
 
-    def _answer_together(self, alike: Sequence[LeafSearch], reader: Reader) -> Iterator[tuple[int, LeafAnswer]]:
+    def _answer_together(
+        self, alike: Sequence[LeafSearch], live: LiveRows | None, reader: Reader
+    ) -> Iterator[tuple[int, LeafAnswer]]:
         """Yields number and answer of each of the searches, of one kind, that can be scanned with the others."""
         sources, k = [search.vectors[0] for search in alike], alike[0].k
-        found = self.nearest(sources[0].space).scan_together(sources, k, reader)
+        found = self.nearest(sources[0].space).scan_together(sources, k, live, reader)
         if not _is_bare(alike[0]):
             for which, rows, scores, stats in zip(*found, strict=True):
-                yield which, self._answer(alike[which], Found(rows, scores, "scan"), "scan", None, reader, stats)
+                yield which, self._answer(alike[which], Found(rows, scores, "scan"), "scan", live, reader, stats)
             return
         rows, scores = self._best_of_each(found, k, reader)
         step = max(1, MAX_K // k)  # searches whose hits are brought in one round: no more than one search may want
@@ -181,7 +192,11 @@ class OpenShard:
         return spec is not None and spec.index in CODED and spec.lists > 0
 
     def search(
-        self, search: LeafSearch, deadline: Deadline | None = None, stats: LeafStats | None = None
+        self,
+        search: LeafSearch,
+        deadline: Deadline | None = None,
+        stats: LeafStats | None = None,
+        live: LiveRows | None = None,
     ) -> LeafAnswer:
         """Runs one search.
 
@@ -189,6 +204,7 @@ class OpenShard:
             search: what is asked.
             deadline: of the reads.
             stats: counts into, and is the answer's.
+            live: the rows that may be found and counted; None for all.
 
         Raises:
             FormatError: when bytes read contradict the format. DeadlineExceeded: when no time is left.
@@ -198,15 +214,16 @@ class OpenShard:
         reader = self.reader(stats, deadline)
         if search.ids is not None:
             rows = np.asarray(self._items.find(search.ids, reader), np.int64)
+            rows = rows if live is None else rows[live.mask[rows]]
             return LeafAnswer(
                 hits=self._hits(search, rows, np.zeros(len(rows)), reader), stats=stats, strategy="lookup"
             )
-        passing = self._passing(search, reader)
-        if passing is not None:
+        passing = self._passing(search, live, reader)
+        if search.filter is not None and passing is not None:
             stats.rows_passing = passing.count
-            if not passing.count:
-                # The facets of nothing are counted as well: they say which values there are none of.
-                return self._answer(search, _NOTHING, "none-pass", passing.rows, reader, stats)
+        if passing is not None and not passing.count:
+            # The facets of nothing are counted as well: they say which values there are none of.
+            return self._answer(search, _NOTHING, "none-pass", passing.rows, reader, stats)
         if len(search.vectors) + (search.match is not None) > 1:
             fusing = Fusing(search, [self.nearest(s.space) for s in search.vectors], self._terms, reader, stats)
             found = fusing.candidates(passing, self._items.order(reader))
@@ -268,10 +285,11 @@ class OpenShard:
 
     # Which rows pass ------------------------------------------------------------------------------
 
-    def _passing(self, search: LeafSearch, reader: Reader) -> RowSet | None:
+    def _passing(self, search: LeafSearch, live: LiveRows | None, reader: Reader) -> RowSet | None:
         if search.filter is None:
-            return None
-        return self.attributes.passing(search.filter, reader, partial(self._wanted, search))
+            return live
+        found = self.attributes.passing(search.filter, reader, partial(self._wanted, search))
+        return found if live is None else live.among(found)
 
     def _wanted(self, search: LeafSearch, most: int) -> list[Extent]:
         """Returns what vector sources will read once the filter is answered, where `most` rows pass at most."""

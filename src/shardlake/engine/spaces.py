@@ -100,14 +100,22 @@ class LoadedLists:
         """
         return Probe(numbers, coarse_scores_of(query, self.centroids.take(numbers, axis=0), self.space.metric))
 
-    def reaching(self, query: Float32Array, probe: Probe, rows: int, reader: Reader) -> Probe:
-        """Returns the probe, with the next nearest lists behind it where its lists hold fewer than `rows` rows."""
-        missing = rows - self.rows_in(probe.lists)
+    def reaching(
+        self, query: Float32Array, probe: Probe, rows: int, reader: Reader, of_list: Int64Array | None = None
+    ) -> Probe:
+        """Returns the probe, with the next nearest lists behind it where its lists hold fewer than `rows` rows.
+
+        Args:
+            query: (d,). probe: of it. reader: of the shard.
+            of_list: (lists,) rows that count; None for all.
+        """
+        missing = rows - (self.rows_in(probe.lists) if of_list is None else int(of_list[probe.lists].sum()))
         if missing <= 0:
             return probe
+        of_list = self.list_rows if of_list is None else of_list
         ranked = self.rank_lists(query, self.space.lists, reader).lists
         others = ranked[~np.isin(ranked, probe.lists)]
-        enough = int(np.searchsorted(np.cumsum(self.list_rows[others]), missing)) + 1
+        enough = int(np.searchsorted(np.cumsum(of_list[others]), missing)) + 1
         return self.probe(query, np.concatenate([probe.lists, others[:enough]]))
 
     def centroids_wanted(self) -> list[Extent]:

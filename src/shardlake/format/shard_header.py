@@ -25,6 +25,8 @@ from shardlake.limits import (
 from shardlake.types import AttributeSpec, AttributeType, IndexType, Metric
 
 _NUMBERS = ("dimension", "lists", "code_bytes", "code_dimension", "bits", "tables", "key_bits", "group_rows")
+# Of a space computed from another: flat in a delta, where the vectors of the other are searched in its name.
+_COMPUTED = frozenset({IndexType.BINARY_MIH, IndexType.FLAT})
 CODEWORDS = 16  # of a sub-quantizer: its codes have 4 bits
 
 
@@ -181,7 +183,8 @@ def _check_source(header: ShardHeader, space: ShardSpace) -> None:
     if space.source is None:
         return
     source = header.spaces.get(space.source)
-    if source is None or source.source is not None or space.index is not IndexType.BINARY_MIH or space.lists:
+    is_computed = space.index in _COMPUTED and not space.lists
+    if source is None or source.source is not None or not is_computed:
         raise FormatError("a space is computed from one that the shard does not have", space=space.name)
     if (source.dimension, source.metric) != (space.dimension, space.metric):
         raise FormatError("a space is computed from one of another dimension or metric", space=space.name)

@@ -188,7 +188,7 @@ def test_a_build_that_is_killed_again_and_again_is_resumed_as_often(tmp_path: Pa
     assert _holds(lake, [one.id for one in SMALL], whole.store.objects) == []
 
 
-def test_items_that_arrive_while_a_build_is_broken_wait_for_the_next(tmp_path: Path) -> None:
+def test_items_that_arrive_while_a_build_is_broken_are_found_and_wait_for_the_next(tmp_path: Path) -> None:
     lake, whole = _small(tmp_path), _small(tmp_path)
     _calls(whole)
     with pytest.raises(Killed):
@@ -196,8 +196,10 @@ def test_items_that_arrive_while_a_build_is_broken_wait_for_the_next(tmp_path: P
     late = lake.add([item("late", {"v": [1, 1, 1]}, number=99)])
     lake.build(part_rows=10)
 
-    whole.store.objects[late] = lake.store.objects[late]
+    for key in (late, locations.delta(late), locations.overwrites(late)):
+        whole.store.objects[key] = lake.store.objects[key]
     assert _holds(lake, [one.id for one in SMALL], whole.store.objects) == []
+    assert lake.ids(k=100)[-1] == "late"
     assert lake.build("build-2").state is BuildState.DONE
     assert lake.ids(k=100)[-1] == "late"
 

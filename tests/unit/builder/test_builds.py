@@ -363,7 +363,7 @@ def test_a_damaged_segment_fails_the_build_and_leaves_what_is_current(tmp_path: 
     assert row.state is BuildState.FAILED
     assert orjson.loads(row.error or "{}")["kind"] == "checksum-mismatch"
     assert lake.catalog.pointer(UID) == current
-    assert len(lake.ids(k=100)) == 5
+    assert len(lake.ids(k=100)) == 10  # their delta is whole
 
 
 def test_a_bug_fails_the_build_with_its_kind_and_comes_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from functions.router import http
 from functions.router import versions as versions_module
 from functions.router.versions import Versions
+from shardlake.catalog.base import Snapshot
 from shardlake.deadline import Deadline
 from shardlake.errors import FormatError
 from shardlake.format.routing import Routing, encode_routing
@@ -166,7 +167,7 @@ def test_a_version_is_read_once_and_the_least_used_is_dropped_first(tmp_path: Pa
         for number in numbers:
             pointer = pointers[number]
             assert pointer is not None
-            assert kept.get(UID, pointer, DEADLINE).pointer is pointer
+            assert kept.get(UID, Snapshot(pointer=pointer), lake.schema, DEADLINE).pointer is pointer
         return store.operations.get("get", 0) - before
 
     assert gets(0, 0, 0) == 1

@@ -105,7 +105,9 @@ def test_the_shadow_of_an_exact_answer_finds_all_of_it(built: Lake) -> None:
     body = {"query": QUERY, "k": 20, "recall": 1}
     found = tuple(hit["id"] for hit in sampling.search(**body)["hits"])
 
-    answered = shadow.Answered(collection=NAME, pointer=pointer, body=body, promised=1.0, found=found)
+    answered = shadow.Answered(
+        collection=NAME, pinned=pointer.version, rows=pointer.rows, body=body, promised=1.0, found=found
+    )
     built.invoker.functions["router"](shadow.encode(answered))
 
     assert sampling.lines()[0]["RecallMeasured"] == [1.0]

@@ -54,7 +54,7 @@ def searches_of(**asked: object) -> list[LeafSearch]:
 def ask(store: ObjectStore, lake: Lake, *searches: LeafSearch, timeout_ms: float = 1000) -> list[LeafAnswer]:
     """Returns the answers of a container that knows nothing yet."""
     service = ShardSearch(ShardCache(store, max_bytes=1 << 30), clock=ManualClock())
-    request = LeafRequest(shard=ref(lake.shards[0]), searches=searches, timeout_ms=timeout_ms)
+    request = LeafRequest(shards=(ref(lake.shards[0]),), searches=searches, timeout_ms=timeout_ms)
     return list(service.search(request).answers)
 
 

@@ -39,7 +39,7 @@ def _told(lake: Lake, lists: list[int], search: LeafSearch = SCAN) -> LeafSearch
 
 
 def _ask(service: ShardSearch, lake: Lake, *searches: LeafSearch, warm: WarmUp | None = None) -> LeafReply:
-    return service.search(LeafRequest(shard=ref(lake.shards[0]), searches=searches, timeout_ms=1000, warm=warm))
+    return service.search(LeafRequest(shards=(ref(lake.shards[0]),), searches=searches, timeout_ms=1000, warm=warm))
 
 
 def _one(service: ShardSearch, lake: Lake, search: LeafSearch) -> LeafAnswer:
@@ -189,7 +189,7 @@ def test_a_shard_that_memory_has_no_room_for_is_read_from_the_disk(leaf_lake: La
     service = _service(store, MemoryBlocks(), max_bytes=1)
     _one(service, leaf_lake, told)
     reads = store.object_reads
-    other = LeafRequest(shard=ref(leaf_lake.shards[1]), searches=(SCAN,), timeout_ms=1000)
+    other = LeafRequest(shards=(ref(leaf_lake.shards[1]),), searches=(SCAN,), timeout_ms=1000)
     service.search(other)
     between = store.object_reads
     _one(service, leaf_lake, told)
@@ -345,7 +345,7 @@ def test_a_warm_up_that_reads_damage_says_so_and_the_next_one_reads_afresh(leaf_
 def test_an_answer_says_whether_the_shard_had_to_be_opened(leaf_lake: Lake) -> None:
     service = _service(leaf_lake.store)
 
-    assert [_ask(service, leaf_lake, SCAN).opened for _ in range(3)] == [True, False, False]
+    assert [_ask(service, leaf_lake, SCAN).opened for _ in range(3)] == [(0,), (), ()]
 
 
 def test_a_shard_that_could_not_be_opened_was_not_opened(leaf_lake: Lake) -> None:
@@ -360,7 +360,7 @@ def test_a_shard_that_could_not_be_opened_was_not_opened(leaf_lake: Lake) -> Non
 def test_extents_and_warm_ups_say_the_same_after_their_journey(leaf_lake: Lake) -> None:
     told = _told(leaf_lake, [2, 5])
     request = LeafRequest(
-        shard=ref(leaf_lake.shards[0]),
+        shards=(ref(leaf_lake.shards[0]),),
         searches=(told,),
         timeout_ms=9.5,
         warm=WarmUp(budget_ms=20.5, budget_bytes=1 << 40),
@@ -379,6 +379,6 @@ def test_a_reply_tells_what_is_held(leaf_lake: Lake) -> None:
     reply = _ask(service, leaf_lake, warm=WarmUp(budget_ms=ALL_MS, budget_bytes=ALL_BYTES))
     body = orjson.loads(encode_reply(reply))
 
-    assert body["opened"] is True
+    assert body["opened"] == [0]
     assert body["held"]["complete"] is True
     assert body["held"]["lists"] == body["held"]["of_lists"] > 0

@@ -49,7 +49,7 @@ def _service(store: ObjectStore, clock: ManualClock | None = None, max_bytes: in
 def _ask(
     service: ShardSearch, lake: Lake, *searches: LeafSearch, shard: int = 0, timeout_ms: float = 1000
 ) -> LeafReply:
-    return service.search(LeafRequest(shard=ref(lake.shards[shard]), searches=searches, timeout_ms=timeout_ms))
+    return service.search(LeafRequest(shards=(ref(lake.shards[shard]),), searches=searches, timeout_ms=timeout_ms))
 
 
 def _one(service: ShardSearch, lake: Lake, search: LeafSearch, shard: int = 0) -> LeafAnswer:
@@ -306,7 +306,7 @@ def test_a_missing_shard_is_not_found_and_the_others_answer(leaf_lake: Lake) -> 
 def test_a_shard_map_that_lies_is_a_format_error(leaf_lake: Lake, change: dict[str, int]) -> None:
     wrong = replace(ref(leaf_lake.shards[0]), **change)
     (answer,) = _service(leaf_lake.store).search(
-        LeafRequest(shard=wrong, searches=(SCAN,), timeout_ms=1000)
+        LeafRequest(shards=(wrong,), searches=(SCAN,), timeout_ms=1000)
     ).answers  # fmt: skip
 
     assert isinstance(answer.error, FormatError) or change == {"tail_offset": 0}
@@ -341,7 +341,10 @@ def test_within_its_bound_a_container_keeps_every_shard(leaf_lake: Lake) -> None
 
 def test_a_request_says_the_same_after_its_journey() -> None:
     request = LeafRequest(
-        shard=ShardRef(shard_id=3, key="k", bytes=9, tail_offset=5),
+        shards=(
+            ShardRef(shard_id=3, key="k", bytes=9, tail_offset=5, sequence=7),
+            ShardRef(shard_id=4, key="l", bytes=9, tail_offset=5),
+        ),
         searches=(
             SCAN,
             FILTERED,
@@ -355,7 +358,7 @@ def test_a_request_says_the_same_after_its_journey() -> None:
 
     arrived = decode_request(orjson.loads(encode_request(request)))
 
-    assert arrived.shard == request.shard
+    assert arrived.shards == request.shards
     for was, came in zip(request.searches, arrived.searches, strict=True):
         assert replace(came, vectors=()) == replace(was, vectors=())
         for source, back in zip(was.vectors, came.vectors, strict=True):

@@ -23,9 +23,9 @@ def test_the_items_of_the_only_shard_are_dropped_when_it_outgrows_the_bound(leaf
     opened = cache.open(place, Deadline.after(1000, clock=clock), LeafStats())
     queries = unit_rows(20, 8, 5)
 
-    first = service.search(LeafRequest(shard=place, searches=(SCAN,), timeout_ms=1000))
+    first = service.search(LeafRequest(shards=(place,), searches=(SCAN,), timeout_ms=1000))
     again = service.search(
-        LeafRequest(shard=place, searches=tuple(change(SCAN, query=query) for query in queries), timeout_ms=1000)
+        LeafRequest(shards=(place,), searches=tuple(change(SCAN, query=query) for query in queries), timeout_ms=1000)
     )
 
     assert cache.open(place, Deadline.after(1000, clock=clock), LeafStats()) is opened
