@@ -6,7 +6,7 @@ no use to anybody until the log names it, and is garbage if it never does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from builder.segments import write_segment
@@ -20,15 +20,20 @@ from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.store.base import ObjectStore
 from shardlake.types import CollectionSchema
 
+Choose = Callable[[Sequence[SegmentRow]], Sequence[SegmentRow]]
+"""Takes what is pending; returns segments that follow one another and shall become one, or none."""
 
-def compact(store: ObjectStore, catalog: Catalog, uid: str, schema: CollectionSchema) -> int:
+
+def compact(
+    store: ObjectStore, catalog: Catalog, uid: str, schema: CollectionSchema, choose: Choose = run_to_merge
+) -> int:
     """Merges what is pending until nothing is left to merge; returns how many segments are fewer.
 
     Raises:
         FormatError: when a segment contradicts the format. Unavailable: when store or catalog failed for now.
     """
     fewer = 0
-    while run := run_to_merge(catalog.snapshot(uid).pending):
+    while run := choose(catalog.snapshot(uid).pending):
         try:
             catalog.compact(uid, run, _merged(store, uid, run, schema))
         except Conflict as conflict:

@@ -421,16 +421,27 @@ REST = [
     Bad("method: GET uploads", "GET", f"{V}/uploads", None, 405, "method-not-allowed"),
 ]
 
+DELETES = [
+    Bad("delete: neither", "POST", f"{V}/items:delete", {}, 400, "invalid-request"),
+    Bad("delete: both", "POST", f"{V}/items:delete", {"ids": ["a"], "filter": {"colour": "red"}}, 400, "invalid-request"),
+    Bad("delete: no ids", "POST", f"{V}/items:delete", {"ids": []}, 400, "invalid-request"),
+    Bad("delete: a number", "POST", f"{V}/items:delete", {"ids": [1]}, 400, "invalid-request"),
+    Bad("delete: too many", "POST", f"{V}/items:delete", {"ids": ["a"] * 10_001}, 400, "invalid-request"),
+    Bad("delete: control character", "POST", f"{V}/items:delete", {"ids": ["a\n"]}, 400, "invalid-item"),
+    Bad("delete: unknown field", "POST", f"{V}/items:delete", {"id": "a"}, 400, "invalid-request"),
+    Bad("delete: wait", "POST", f"{V}/items:delete", {"ids": ["a"]}, 400, "invalid-request", None, (("wait", "perhaps"),)),
+    Bad("delete: filter", "POST", f"{V}/items:delete", {"filter": {"nothing": 1}}, 400, "invalid-filter"),
+    Bad("delete: collection", "POST", "/v1/collections/nothing/items:delete", {"ids": ["a"]}, 404, "collection-not-found"),
+    Bad("deletes: kind of file", "POST", f"{V}/uploads", {"files": [{"name": "deletes/a.parquet", "bytes": 1}]}, 400, "invalid-file"),
+]
+
 UNSERVED = [
     Bad("unserved: access", "PUT", NEW, _schema(attributes={"r": {"type": "keyword"}}, access={"attribute": "r"}), 501, "not-implemented"),
     Bad("unserved: audio", "POST", f"{P}/items", {"items": [{"id": "a", "media": {"audio": {"base64": "aaaa"}}}]}, 501, "not-implemented"),
     Bad("unserved: video", "POST", "/v1/encode", {"space": "clip", "inputs": [{"video": {"s3": "s3://lake/a"}}]}, 501, "not-implemented"),
-    Bad("unserved: wait", "POST", f"{V}/items", {"items": [{"id": "a"}]}, 501, "not-implemented", None, (("wait", "true"),)),
     Bad("unserved: PATCH items", "PATCH", f"{V}/items", {}, 501, "not-implemented"),
-    Bad("unserved: delete", "POST", f"{V}/items:delete", {"ids": ["a"]}, 501, "not-implemented"),
-    Bad("unserved: files of deletes", "POST", f"{V}/uploads", {"files": [{"name": "deletes/a.jsonl", "bytes": 1}]}, 501, "not-implemented"),
     Bad("unserved: sound files", "POST", f"{V}/uploads", {"files": [{"name": "a.wav", "bytes": 1}]}, 501, "not-implemented"),
 ]
 
-ALL = [*SYNTAX, *COLLECTION, *ITEMS, *ENCODE, *UPLOADS, *SEARCH, *REST, *UNSERVED]
+ALL = [*SYNTAX, *COLLECTION, *ITEMS, *ENCODE, *UPLOADS, *SEARCH, *REST, *DELETES, *UNSERVED]
 # fmt: on

@@ -26,6 +26,9 @@ from functions.ingest.world import World as IngestWorld
 from functions.router import http as router_http
 from functions.router.service import Router
 from functions.router.versions import Versions
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch
+from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.settings import Settings
@@ -44,6 +47,8 @@ SETTINGS = Settings(
     shard_table="shards",
     encode_function="encode",
     build_function="build",
+    router_function="router",
+    shard_search_function="shard-search",
 )
 VECTORS = {"spaces": {"v": {"dimension": 4}}, "attributes": {"colour": {"type": "keyword"}, "price": {"type": "float"}}}
 PICTURES = {"spaces": {"visual": {"encoder": "clip"}}, "attributes": {"colour": {"type": "keyword"}}}
@@ -131,7 +136,9 @@ class SmallWorld:
         self.catalog = MemoryCatalog()
         self.encode = FakeEncode(self.objects)
         self.builds: list[dict[str, Any]] = []
-        self.invoker = InProcessInvoker({"encode": self.encode, "build": self._build})
+        self.invoker = InProcessInvoker(
+            {"encode": self.encode, "build": self._build, "router": self._route, "shard-search": self._leaf}
+        )
         self.log = io.StringIO()
         # Loggers of one name share their stream, so each world has a name of its own.
         self.observer = Observer(f"small-world-{next(_NUMBERS)}", stream=self.log)
@@ -147,7 +154,10 @@ class SmallWorld:
             "invoker": self.invoker,
             "now": self.now,
         }
-        self.api = ApiWorld(**ports, new_id=lambda: f"{next(self._ids):032x}")
+        # Whoever waits lets the queue have its turn, and time pass.
+        self.api = ApiWorld(**ports, new_id=lambda: f"{next(self._ids):032x}", sleep=self.idle)
+        self.while_idle: Callable[[], object] = lambda: None
+        self.leaf = ShardSearch(ShardCache(self.store, max_bytes=1 << 28), clock=self.clock)
         self.ingest = IngestWorld(**ports)
         self.router = Router(
             settings=SETTINGS,
@@ -231,6 +241,19 @@ class SmallWorld:
     def keys(self, prefix: str) -> list[str]:
         """Returns the keys below a prefix."""
         return sorted(key for key in self.objects.objects if key.startswith(prefix))
+
+    def idle(self, seconds: float) -> None:
+        """Passes time; what is to happen meanwhile happens."""
+        self.clock.advance(seconds)
+        self.while_idle()
+
+    def _route(self, payload: bytes) -> bytes:
+        deadline = Deadline.after(self.remaining_ms, clock=self.clock)
+        told: dict[str, Any] = {"observer": self.observer, "request_id": "r-3", "deadline": deadline}
+        return orjson.dumps(router_http.respond(orjson.loads(payload), lambda: self.router, **told))
+
+    def _leaf(self, payload: bytes) -> bytes:
+        return encode_reply(self.leaf.search(decode_request(orjson.loads(payload))))
 
     def _build(self, payload: bytes) -> bytes:
         self.builds.append(orjson.loads(payload))

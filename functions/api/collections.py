@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import orjson
 
+from functions.api.searching import live_rows
 from functions.api.world import World
 from shardlake import limits
-from shardlake.catalog.base import CollectionRow
+from shardlake.catalog.base import CollectionRow, Snapshot
 from shardlake.contracts.collection import body_of_schema, parse_collection, schema_of
 from shardlake.contracts.common import is_name
 from shardlake.contracts.http import Request, Response, json_response
+from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, InvalidInput
 
 
@@ -26,22 +28,22 @@ def put_collection(world: World, request: Request, *, name: str) -> Response:
     schema = schema_of(model, world.encoders(request.deadline) if names_encoder else {})
     row = CollectionRow(name=name, uid=world.new_id(), body=body_of_schema(schema), created_at=world.timestamp())
     standing, created = world.catalog.create_collection(row)
-    return json_response(201 if created else 200, _described(world, standing))
+    return json_response(201 if created else 200, _described(world, standing, request.deadline))
 
 
 def list_collections(world: World, request: Request) -> Response:
     """Answers all collections by name, with their rows and versions."""
     summaries = []
     for row in world.catalog.list_collections():
-        pointer = world.catalog.pointer(row.uid)
-        rows, version = (pointer.rows, pointer.version) if pointer else (0, None)
-        summaries.append({"name": row.name, "rows": rows, "version": version})
+        snapshot = world.catalog.snapshot(row.uid)
+        rows, pointer = _rows(world, row.name, snapshot, request.deadline), snapshot.pointer
+        summaries.append({"name": row.name, "rows": rows, "version": pointer.version if pointer else None})
     return json_response(200, {"collections": summaries})
 
 
 def get_collection(world: World, request: Request, *, name: str) -> Response:
     """Answers a collection's schema and state."""
-    return json_response(200, _described(world, world.collection(name)))
+    return json_response(200, _described(world, world.collection(name), request.deadline))
 
 
 def drop_collection(world: World, request: Request, *, name: str) -> Response:
@@ -50,13 +52,13 @@ def drop_collection(world: World, request: Request, *, name: str) -> Response:
     return json_response(202, {"name": row.name, "state": "dropped"})
 
 
-def _described(world: World, row: CollectionRow) -> dict[str, object]:
+def _described(world: World, row: CollectionRow, deadline: Deadline) -> dict[str, object]:
     snapshot = world.catalog.snapshot(row.uid)
     pointer, pending = snapshot.pointer, snapshot.pending
     return {
         "name": row.name,
         "schema": orjson.loads(row.body),
-        "rows": pointer.rows if pointer else 0,
+        "rows": _rows(world, row.name, snapshot, deadline),
         "version": pointer.version if pointer else None,
         "shards": pointer.shards if pointer else 0,
         "bytes": pointer.bytes if pointer else 0,
@@ -64,3 +66,10 @@ def _described(world: World, row: CollectionRow) -> dict[str, object]:
         "rejected": world.catalog.rejected_total(row.uid),
         "created_at": row.created_at,
     }
+
+
+def _rows(world: World, name: str, snapshot: Snapshot, deadline: Deadline) -> int:
+    """Returns how many items live: as the version says where nothing is pending, else as a search counts them."""
+    if snapshot.pending:
+        return live_rows(world, name, deadline)
+    return snapshot.pointer.rows if snapshot.pointer else 0

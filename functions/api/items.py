@@ -1,20 +1,44 @@
-"""POST items: all checked, then written to the inbox as one file, which takes the same way in as any other file."""
+"""POST items and items:delete: all checked, then written to the inbox as one file, which takes the way of any other."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import orjson
 
+from functions.api.searching import matching_ids, position
 from functions.api.world import World
+from shardlake.catalog.base import CollectionRow, Receipt, ReceiptState
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.http import Request, Response, json_response
-from shardlake.contracts.item import ItemsModel, ItemValidator, parse_items
-from shardlake.errors import InvalidInput, NotImplementedYet
+from shardlake.contracts.item import DeleteItemsModel, ItemsModel, ItemValidator, parse_deletions, parse_items
+from shardlake.deadline import Deadline
+from shardlake.errors import ErrorKind, InvalidInput, Unavailable
 from shardlake.format import locations
 
-MESSAGE = "the items are taken in within seconds and can be searched after the next build: POST …/builds"
+SOON = "what was accepted is searched within seconds; with ?wait=true the answer comes when it is"
+NOW = "every search that begins now sees it"
+POLL_S = 0.05
+WAIT_MARGIN_MS = 500  # of the request's time, for the answer that it is not done yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """A file that the API writes for a request.
+
+    Attributes:
+        kind: what its lines are: the key is made of it. count: of lines. waits: whether the answer comes when it is in.
+    """
+
+    row: CollectionRow
+    lines: bytes
+    count: int
+    waits: bool
+    is_deletes: bool = False
+    seen: int | None = None
 
 
 def post_items(world: World, request: Request, *, name: str) -> Response:
@@ -23,7 +47,7 @@ def post_items(world: World, request: Request, *, name: str) -> Response:
     The batch is known by its content: sent twice it is one file, and a repetition changes nothing but the order of
     writes. Its name says which collection accepted it: one that takes the name after a drop must not get the items.
     """
-    _check_wait(request.query.get("wait"))
+    waits = _waits(request.query.get("wait"))
     row = world.collection(name)
     items = validated(ItemsModel, parse_object(request.body)).items
     schema = schema_of_body(row.body)
@@ -33,18 +57,74 @@ def post_items(world: World, request: Request, *, name: str) -> Response:
         else {}
     )
     parse_items(items, ItemValidator(schema, bucket=world.settings.bucket, readers=readers))
-    lines = b"".join(orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE) for item in items)
-    batch_id = locations.batch_id(row.uid, hashlib.blake2b(lines, digest_size=16).hexdigest())
-    world.store.put(locations.api_batch(name, batch_id), lines)
-    body = {"batch_id": batch_id, "accepted": len(items), "searchable": "after-build", "message": MESSAGE}
-    return json_response(202, body)
+    batch = _Batch(row=row, lines=_lines(items), count=len(items), waits=waits)
+    return _accepted(world, batch, request.deadline)
 
 
-def _check_wait(wait: str | None) -> None:
-    if wait == "true":
-        raise NotImplementedYet("wait is not served by this release", field="wait")
-    if wait not in {None, "false"}:
+def delete_items(world: World, request: Request, *, name: str) -> Response:
+    """Deletes items by their ids, whether there are any or not, or those that pass a filter now.
+
+    An item that is written again after the filter was answered stays: it was not what the filter found.
+    """
+    waits = _waits(request.query.get("wait"))
+    row = world.collection(name)
+    model = validated(DeleteItemsModel, parse_object(request.body))
+    ids, seen = parse_deletions(model), None
+    if ids is None:
+        ids, snapshot = matching_ids(world, name, model.filter or {}, request.deadline)
+        seen = position(world, row.uid, snapshot)
+    if not ids:
+        return _answer(None, 0, searchable="now", message=NOW, status=200 if waits else 202)
+    lines = _lines({"id": each} for each in ids)
+    batch = _Batch(row=row, lines=lines, count=len(ids), waits=waits, is_deletes=True, seen=seen)
+    return _accepted(world, batch, request.deadline)
+
+
+def _accepted(world: World, batch: _Batch, deadline: Deadline) -> Response:
+    """Writes a batch and answers, at once or when it can be searched."""
+    digest = hashlib.blake2b(batch.lines, digest_size=16).hexdigest()
+    # Who waits must not take the receipt of the same batch, sent before, for this one's.
+    batch_id = locations.batch_id(batch.row.uid, f"{digest}-{world.new_id()[-8:]}" if batch.waits else digest)
+    if batch.is_deletes:
+        key = locations.api_deletes(batch.row.name, batch_id, batch.seen)
+    else:
+        key = locations.api_batch(batch.row.name, batch_id)
+    world.store.put(key, batch.lines)
+    receipt = _receipt(world, batch.row, key, deadline) if batch.waits else None
+    if receipt is None:
+        return _answer(batch_id, batch.count, searchable="soon", message=SOON, status=202)
+    if receipt.state is ReceiptState.FAILED:
+        message = f"the batch was accepted and could not be taken in: {receipt.error}"
+        raise Unavailable(message, kind=ErrorKind.FUNCTION_UNAVAILABLE, batch_id=batch_id)
+    return _answer(batch_id, receipt.accepted, searchable="now", message=NOW, status=200, rejected=receipt.rejected)
+
+
+def _receipt(world: World, row: CollectionRow, key: str, deadline: Deadline) -> Receipt | None:
+    """Waits for the receipt of a file; None where the request's time ends before."""
+    limit = deadline.shortened(WAIT_MARGIN_MS)
+    while not limit.expired():
+        found = world.catalog.receipts(row.uid, [key])
+        if key in found:
+            return found[key]
+        world.sleep(POLL_S)
+    return None
+
+
+def _answer(  # its fields
+    batch_id: str | None, accepted: int, *, searchable: str, message: str, status: int, rejected: int = 0
+) -> Response:
+    body = {"batch_id": batch_id, "accepted": accepted, "searchable": searchable, "message": message}
+    return json_response(status, body | ({"rejected": rejected} if rejected else {}))
+
+
+def _lines(values: Iterable[object]) -> bytes:
+    return b"".join(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE) for value in values)
+
+
+def _waits(wait: str | None) -> bool:
+    if wait not in {None, "false", "true"}:
         raise InvalidInput("wait must be true or false")
+    return wait == "true"
 
 
 def _has_media(item: object) -> bool:

@@ -5,6 +5,7 @@ Everything remembered is about something that never changes under its key, so no
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ class World:
     Attributes:
         now: the time of day, for what is written down.
         new_id: returns 32 random hexadecimal digits.
+        sleep: waits so many seconds.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class World:
     invoker: Invoker
     now: Callable[[], datetime]
     new_id: Callable[[], str]
+    sleep: Callable[[float], None] = time.sleep
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
 
     def collection(self, name: str) -> CollectionRow:

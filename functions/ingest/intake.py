@@ -18,7 +18,7 @@ from functions.ingest.world import World
 from shardlake import limits
 from shardlake.catalog.base import CollectionRow, SegmentRow
 from shardlake.contracts.collection import schema_of_body
-from shardlake.contracts.item import ItemValidator, ParsedItem, item_id
+from shardlake.contracts.item import ItemValidator, ParsedItem, item_id, parse_deletion
 from shardlake.deadline import Deadline
 from shardlake.errors import ShardlakeError
 from shardlake.format import locations
@@ -31,11 +31,17 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What items come from. `identity` tells one write of it from another; a repeated event has the same one."""
+    """What items come from. `identity` tells one write of it from another; a repeated event has the same one.
+
+    Attributes:
+        first_part: the number of its first segment.
+        seen: the position of the log that it was made of: what was written later it does not speak of.
+    """
 
     drop: Drop
     identity: str
     first_part: int = 0
+    seen: int | None = None
 
 
 class Intake:
@@ -80,6 +86,18 @@ class Intake:
         if len(self._chunk) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES:
             self._encode_chunk()
 
+    def delete(self, entry: Entry) -> None:
+        """Takes one entry of a file of ids to be deleted."""
+        if entry.error is not None:
+            self._rejects.add(entry.line, None, entry.error)
+            return
+        try:
+            gone = parse_deletion(entry.value)
+        except ShardlakeError as error:
+            self._rejects.add(entry.line, item_id(entry.value), error)
+            return
+        self._put(SegmentItem(id=gone, payload=b"", vectors={}), {})
+
     def finish(self) -> None:
         """Writes what is still held."""
         self._encode_chunk()
@@ -111,7 +129,8 @@ class Intake:
     def _write_segment(self) -> None:
         if not self._segment:
             return
-        self._world.log.add(self._row.uid, self._source.drop.order(self._part), self._write)
+        order = self._source.drop.order(self._part)
+        self._world.log.add(self._row.uid, order, self._write, seen=self._source.seen)
         self.accepted += len(self._segment)
         self._segment.clear()
         self._segment_bytes = 0

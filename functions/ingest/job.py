@@ -2,7 +2,7 @@
 
 | what is dropped | what becomes of it |
 |---|---|
-| a table or a picture | segments, and a receipt |
+| a table, a picture, or ids to be deleted | segments, and a receipt |
 | a file that is not taken in | a receipt that says why |
 | a file of no collection | a line in rejected/, no receipt: there is nowhere to keep one |
 | a file that is gone again | nothing |
@@ -105,7 +105,8 @@ def _take_file(world: World, file: _File, deadline: Deadline) -> Outcome:
 
 
 def _take_table(world: World, file: _File, deadline: Deadline) -> Outcome:
-    source = Source(drop=file.drop, identity=f"{file.info.etag}#{file.drop.sequencer}")
+    identity = f"{file.info.etag}#{file.drop.sequencer}"
+    source = Source(drop=file.drop, identity=identity, seen=locations.seen_by(file.name))
     return _take_entries(world, file, source, entries_of(world, file.drop.key), deadline)
 
 
@@ -147,8 +148,9 @@ def _take_entries(world: World, file: _File, source: Source, entries: Iterable[E
     rejects = RejectLog(world.store, collection=file.row.name, name=file.name, etag=file.info.etag)
     intake = Intake(world, file.row, source, rejects, deadline=deadline)
     try:
+        take = intake.delete if locations.is_deletes(file.name) else intake.add
         for entry in entries:
-            intake.add(entry)
+            take(entry)
     except InvalidInput as error:
         if error.kind is not ErrorKind.INVALID_FILE:
             raise

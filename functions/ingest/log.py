@@ -17,7 +17,7 @@ from shardlake import limits
 from shardlake.catalog.base import Catalog, SegmentRow
 from shardlake.errors import Conflict, ErrorKind, Overloaded
 from shardlake.format import locations
-from shardlake.format.overwrites import decode_overwrites
+from shardlake.format.overwrites import Part, decode_overwrites, decode_parts
 from shardlake.format.segment import decode_segment
 from shardlake.store.base import ObjectStore
 
@@ -57,10 +57,15 @@ class Log:
         self._store = store
         self._sleep = sleep
         self._known: dict[str, _Known] = {}
-        self._ids: OrderedDict[str, Ids] = OrderedDict()
+        self._parts: OrderedDict[str, list[Part]] = OrderedDict()
 
-    def add(self, uid: str, order: str, write: WriteSegment) -> SegmentRow:
+    def add(self, uid: str, order: str, write: WriteSegment, *, seen: int | None = None) -> SegmentRow:
         """Adds a segment whose source was written at `order`; returns it as it stands.
+
+        Args:
+            uid: of the collection. order: of the source. write: writes the segment.
+            seen: the position of the log that it was made of, where it was: items that were written since, in whatever
+                order, are left out too.
 
         Raises:
             Overloaded: when other writers were faster each time.
@@ -68,7 +73,8 @@ class Log:
         written: tuple[Ids, SegmentRow] | None = None
         for wait_s in _waits():
             head = self._catalog.log_head(uid)
-            newer = self._newer(uid, order) if order < head.newest else frozenset()
+            is_behind = order < head.newest or (seen is not None and seen < head.sequence)
+            newer = self._newer(uid, order, seen) if is_behind else frozenset()
             if written is None or written[0] != newer:
                 written = newer, write(newer)
             try:
@@ -79,26 +85,35 @@ class Log:
             self._sleep(wait_s)
         raise Overloaded("many segments are added at once: this one must wait")
 
-    def _newer(self, uid: str, order: str) -> Ids:
-        """Returns the ids that segments of a later order have. Cost: one read for each that was not read before."""
+    def _newer(self, uid: str, order: str, seen: int | None) -> Ids:
+        """Returns the ids that were written later. Cost: one read for each segment that was not read before."""
         rows = self._known.setdefault(uid, _Known()).read_on(self._catalog, uid)
-        return frozenset().union(*(self._ids_of(row) for row in rows if row.order > order))
+        later: set[bytes] = set()
+        for row in rows:
+            if row.order > order or (seen is not None and row.sequence > seen):
+                parts = self._parts_of(row)
+                later.update(*(p.ids for p in parts if p.order > order or (seen is not None and p.sequence > seen)))
+        return frozenset(later)
 
-    def _ids_of(self, row: SegmentRow) -> Ids:
-        if row.key not in self._ids:
-            self._ids[row.key] = _read(self._store, row)
-            while len(self._ids) > 1 and sum(map(len, self._ids.values())) > MAX_IDS_KEPT:
-                self._ids.popitem(last=False)
-        self._ids.move_to_end(row.key)
-        return self._ids[row.key]
+    def _parts_of(self, row: SegmentRow) -> list[Part]:
+        if row.key not in self._parts:
+            self._parts[row.key] = _read(self._store, row)
+            while (
+                len(self._parts) > 1 and sum(len(p.ids) for parts in self._parts.values() for p in parts) > MAX_IDS_KEPT
+            ):
+                self._parts.popitem(last=False)
+        self._parts.move_to_end(row.key)
+        return self._parts[row.key]
 
 
-def _read(store: ObjectStore, row: SegmentRow) -> Ids:
-    if not row.ids_bytes:
+def _read(store: ObjectStore, row: SegmentRow) -> list[Part]:
+    if not row.ids_bytes:  # of an older release
         segment = decode_segment(store.get(row.key, max_bytes=limits.MAX_BLOCK_BYTES))
-        return frozenset(name.encode() for name in segment.ids)
-    data = store.get(locations.overwrites(row.key), max_bytes=limits.MAX_BLOCK_BYTES)
-    return frozenset(decode_overwrites(data))
+        ids = frozenset(name.encode() for name in segment.ids)
+        return [Part(sequence=row.sequence, order=row.order, ids=ids)]
+    data = store.get(locations.overwrites(row.key), max_bytes=limits.MAX_OVERWRITES_BYTES)
+    whole = Part(sequence=row.sequence, order=row.order, ids=frozenset(decode_overwrites(data)))
+    return decode_parts(data) or [whole]
 
 
 def _waits() -> Iterator[float]:

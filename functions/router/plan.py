@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.router.request import Asked
 from functions.router.sources import SourcePlan, plan_source
-from functions.router.versions import Version, Versions, is_delta
+from functions.router.versions import Version, Versions, is_delta, shard_name
 from shardlake.catalog.base import ShardRow
 from shardlake.contracts.shard import LeafSearch, MatchSource
 from shardlake.deadline import Deadline
@@ -51,7 +51,7 @@ class Plan:
 
     def explain(self) -> dict[str, Any]:
         """Returns what a caller may see of the plan: of the first space at the top, of several one by one."""
-        shards = {f"{shard:05d}": _lists_told(leaf) for shard, leaf in self.leaves.items()}
+        shards = {shard_name(shard): _lists_told(leaf) for shard, leaf in self.leaves.items() if shard >= 0}
         body: dict[str, Any] = {"lists_probed_by_shard": shards, "shards_pruned": self.pruned}
         explained = [source.explain() for source in self.sources]
         if explained:

@@ -15,6 +15,7 @@ FORBIDDEN = {
     "functions.router.handler": HEAVY,
     "functions.shard_search.handler": [name for name in HEAVY if name != "faiss"],
     "functions.build.handler": [name for name in HEAVY if name != "faiss"],
+    "functions.ingest.handler": [name for name in HEAVY if name != "PIL"],
     "functions.api.handler": [
         "faiss",
         "torch",

@@ -209,7 +209,7 @@ def test_an_empty_file_has_a_receipt_of_nothing(world: SmallWorld) -> None:
     [
         ("notes.txt", "invalid-file"),
         ("notes.json", "invalid-file"),
-        ("deletes/a.jsonl", "not-implemented"),
+        ("deletes/a.parquet", "invalid-file"),
         ("a.wav", "not-implemented"),
         ("film.MP4", "not-implemented"),
     ],

@@ -17,14 +17,26 @@ from functions.api.world import World as ApiWorld
 from functions.build.service import Builds
 from functions.ingest.service import take_batch
 from functions.ingest.world import World as IngestWorld
+from functions.router.http import respond
+from functions.router.service import Router
+from functions.router.versions import Versions
+from functions.shard_search.cache import ShardCache
+from functions.shard_search.service import ShardSearch
 from shardlake.client import Client
+from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.testing import InProcessInvoker, MemoryCatalog, MemoryStore
 from shardlake.testing.gateway import Event, Gateway, queue_event, s3_record
 
-SETTINGS = Settings(bucket="bucket", encode_function="encode", build_function="build")
+SETTINGS = Settings(
+    bucket="bucket",
+    encode_function="encode",
+    build_function="build",
+    router_function="router",
+    shard_search_function="shard-search",
+)
 URL = "http://gateway.test"
 
 
@@ -37,9 +49,15 @@ class InProcess:
     catalog: MemoryCatalog = field(default_factory=MemoryCatalog)
     invoker: InProcessInvoker = field(default_factory=InProcessInvoker)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
+    delivered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        leaf = ShardSearch(ShardCache(self.store, max_bytes=1 << 28), clock=time.monotonic)
         self.invoker.functions["build"] = self._build
+        self.invoker.functions["router"] = self._route
+        self.invoker.functions["shard-search"] = lambda payload: encode_reply(
+            leaf.search(decode_request(orjson.loads(payload)))
+        )
 
     def client(self) -> Client:
         """Returns a client whose pauses are the time in which builds run."""
@@ -47,7 +65,7 @@ class InProcess:
 
     def gateway(self, router: Callable[[Event], dict[str, Any]] | None = None) -> Gateway:
         """Returns the door to the functions."""
-        return Gateway(api=self._api, router=router or self._no_router, store=self.store, on_put=self._ingest)
+        return Gateway(api=self._api, router=router or self._routed, store=self.store, on_put=self._ingest)
 
     def sleep(self, _seconds: float) -> None:
         self.invoker.run_started()
@@ -59,9 +77,16 @@ class InProcess:
             store=self.store,
             invoker=self.invoker,
             now=self._now,
-            new_id=lambda: f"{next(self.numbers):012x}".ljust(32, "0"),
+            new_id=lambda: f"{next(self.numbers):012x}".ljust(20, "0") + f"{next(self.numbers):012x}",
+            sleep=lambda seconds: self._deliver(),
         )
         return answer(event, lambda: world, observer=Observer("api"), request_id="r", deadline=_deadline())
+
+    def _deliver(self) -> None:
+        """Takes in what the api has written, in the order of writing: whoever waits lets the queue have its turn."""
+        for key in [key for key in self.store.objects if "/.api/" in key and key not in self.delivered]:
+            self.delivered.add(key)
+            self._ingest(key)
 
     def _ingest(self, key: str) -> None:
         world = IngestWorld(
@@ -88,9 +113,19 @@ class InProcess:
     def _now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC)
 
-    @staticmethod
-    def _no_router(_event: Event) -> dict[str, Any]:
-        raise AssertionError("this test asks nothing of the router")
+    def _route(self, payload: bytes) -> bytes:
+        return orjson.dumps(self._routed(orjson.loads(payload)))
+
+    def _routed(self, event: Event) -> dict[str, Any]:
+        router = Router(
+            settings=SETTINGS,
+            catalog=self.catalog,
+            store=self.store,
+            invoker=self.invoker,
+            clock=time.monotonic,
+            versions=Versions(self.catalog, self.store),
+        )
+        return respond(event, lambda: router, observer=Observer("router"), request_id="r", deadline=_deadline())
 
 
 def _deadline() -> Deadline:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from shardlake.cli.later import refuse
-from shardlake.cli.options import AsJson, CollectionName, DataDir
+from shardlake.cli.options import AsJson, CollectionName, DataDir, json_object
 from shardlake.cli.output import Output
 from shardlake.cli.session import chosen_collection, session_of
+from shardlake.errors import ErrorKind
 from shardlake.limits import MAX_SCAN_ITEMS
 
 if TYPE_CHECKING:
-    from shardlake.client import Collection
+    from shardlake.client import Accepted, Collection
 
-items = typer.Typer(help="Single items: get and scan; delete is not in this release.", no_args_is_help=True)
+items = typer.Typer(help="Single items: get, scan, delete.", no_args_is_help=True)
 
 
 @items.command("get")
@@ -59,13 +59,23 @@ def items_scan(
 
 @items.command("delete")
 def items_delete(
-    identities: Annotated[list[str], typer.Argument(metavar="ID…", help="The items' ids.")],
+    context: typer.Context,
+    identities: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="The items' ids.")] = None,
+    *,
     collection: CollectionName = None,
+    filter: Annotated[
+        str | None, typer.Option("--filter", "-f", metavar="JSON", help="Instead of ids: all items that pass it.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until no search finds them.")] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete items (not in this release)."""
-    refuse("items delete")
+    """Delete items by their ids, or all that pass a filter."""
+    node = None if filter is None else json_object(filter, "--filter", ErrorKind.INVALID_FILTER)
+    with session_of(context).client(data_dir) as client:
+        handle = client.collection(chosen_collection(client, collection))
+        answer = handle.delete_items(identities or None, filter=node, wait=wait)
+    Output(as_json=as_json).emit(answer.raw, lambda console: console.print(_deleted(answer)))
 
 
 def _scanned(collection: Collection, after: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
@@ -81,3 +91,8 @@ def _scanned(collection: Collection, after: str | None, limit: int | None) -> It
 def _shortened(item: Mapping[str, Any]) -> dict[str, Any]:
     vectors = {name: f"{len(vector):,} numbers" for name, vector in item.get("vectors", {}).items()}
     return {**item, "vectors": vectors}
+
+
+def _deleted(answer: Accepted) -> str:
+    when = "no search finds them any more" if answer.searchable == "now" else "within seconds no search finds them"
+    return f"{answer.accepted:,} deleted: {when}" if answer.accepted else "nothing to delete"

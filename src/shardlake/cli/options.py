@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+
+from shardlake.errors import ErrorKind, InvalidInput
 
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON; an error is the contract's error object, on stderr.")
@@ -21,3 +24,16 @@ CollectionName: TypeAlias = Annotated[
     str | None,
     typer.Option("--collection", "-c", help="The collection; may be left out where there is only one."),
 ]
+
+
+def json_object(text: str | None, option: str, kind: ErrorKind) -> dict[str, Any] | None:
+    """Returns the object that an option has as JSON. Raises InvalidInput of that kind."""
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise InvalidInput(f"{option} is no JSON: {exc}", kind=kind) from exc
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{option} is a JSON object", kind=kind)
+    return value

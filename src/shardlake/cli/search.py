@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from shardlake.cli.options import AsJson, CollectionName, DataDir
+from shardlake.cli.options import AsJson, CollectionName, DataDir, json_object
 from shardlake.cli.output import Output
 from shardlake.cli.session import chosen_collection, session_of
 from shardlake.errors import ErrorKind, InvalidInput
@@ -85,7 +85,7 @@ def search(
         "image": image,
         "audio": audio,
         "video": video,
-        "filter": _json_object(filter, "--filter", ErrorKind.INVALID_FILTER),
+        "filter": json_object(filter, "--filter", ErrorKind.INVALID_FILTER),
         "match": _match(match),
         "like": like or None,
         "unlike": unlike or None,
@@ -164,7 +164,7 @@ def _match(options: list[str] | None) -> dict[str, Any] | None:
     for option in options or []:
         name, given, words = option.partition("=")
         if option.lstrip().startswith("{") or not given:
-            found |= _json_object(option, "--match", ErrorKind.INVALID_MATCH) or {}
+            found |= json_object(option, "--match", ErrorKind.INVALID_MATCH) or {}
         else:
             found[name] = words
     return found or None
@@ -181,18 +181,6 @@ def _with_number(option: str, field: str) -> dict[str, Any]:
     if not number.isascii() or not number.isdecimal():
         raise InvalidInput(f"{option}: behind the colon stands a whole number, the {field}")
     return {"attribute": name, field: int(number)}
-
-
-def _json_object(text: str | None, option: str, kind: ErrorKind) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as exc:
-        raise InvalidInput(f"{option} is no JSON: {exc}", kind=kind) from exc
-    if not isinstance(value, dict):
-        raise InvalidInput(f"{option} is a JSON object", kind=kind)
-    return value
 
 
 def _show(console: Console, answer: SearchAnswer) -> None:

@@ -10,6 +10,7 @@ with Client("http://127.0.0.1:8080") as client:
 from __future__ import annotations
 
 from shardlake.client.answers import (
+    Accepted,
     Build,
     CollectionInfo,
     EncodeAnswer,
@@ -19,7 +20,6 @@ from shardlake.client.answers import (
     SearchAnswer,
     Shards,
     Stats,
-    UpsertAnswer,
     Version,
 )
 from shardlake.client.asynchronous import AsyncClient, AsyncCollection, AsyncCollections
@@ -28,6 +28,7 @@ from shardlake.client.sync import Client, Collection, Collections
 from shardlake.client.uploads import FileOutcome, LocalFile, UploadProgress, UploadReport
 
 __all__ = [
+    "Accepted",
     "AsyncClient",
     "AsyncCollection",
     "AsyncCollections",
@@ -48,6 +49,5 @@ __all__ = [
     "Stats",
     "UploadProgress",
     "UploadReport",
-    "UpsertAnswer",
     "Version",
 ]

@@ -117,13 +117,17 @@ class CollectionInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpsertAnswer:
-    """A batch that was accepted; `searchable` says when it can be found."""
+class Accepted:
+    """What was accepted. `searchable`: "now", or "soon" where nobody waited for it.
 
-    batch_id: str
+    `batch_id` is None where there was nothing to do; `rejected`: items that could not be taken in after all.
+    """
+
+    batch_id: str | None
     accepted: int
     searchable: str
     message: str
+    rejected: int = 0
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -226,13 +230,14 @@ def to_collection(raw: dict[str, Any], *, created: bool = False) -> CollectionIn
     )
 
 
-def to_upsert(raw: dict[str, Any]) -> UpsertAnswer:
-    """Reads the answer to POST items."""
-    return UpsertAnswer(
+def to_accepted(raw: dict[str, Any]) -> Accepted:
+    """Reads the answer to POST items and items:delete."""
+    return Accepted(
         batch_id=raw["batch_id"],
         accepted=raw["accepted"],
         searchable=raw.get("searchable", ""),
         message=raw.get("message", ""),
+        rejected=raw.get("rejected", 0),
         raw=raw,
     )
 

@@ -115,14 +115,36 @@ def search_batch(base: str, searches: Sequence[SearchParameters]) -> Flow[list[a
     return answers.parsed(raw, answers.to_batch, doing="search a batch")
 
 
-def upsert(base: str, items: Sequence[Mapping[str, Any]]) -> Flow[answers.UpsertAnswer]:
+def upsert(base: str, items: Sequence[Mapping[str, Any]], *, wait: bool = False) -> Flow[answers.Accepted]:
     """Adds or replaces up to 1,000 items; all or none.
+
+    Args:
+        items: as the contract has them.
+        wait: until every search that begins sees them; the answer says whether that came in time.
 
     Raises:
         InvalidInput: invalid-items; `context["items"]` has index, id, kind and message of each bad one.
     """
-    raw = yield from _ask(f"{base}/items", {"items": list(items)})
-    return answers.parsed(raw, answers.to_upsert, doing="upsert items")
+    raw = yield from _ask(f"{base}/items{_waiting(wait)}", {"items": list(items)})
+    return answers.parsed(raw, answers.to_accepted, doing="upsert items")
+
+
+def delete_items(
+    base: str, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None, wait: bool = False
+) -> Flow[answers.Accepted]:
+    """Deletes items by their ids, 10,000 at most, or all that pass a filter now.
+
+    Args:
+        ids: of items, whether there are any or not.
+        filter: as in a search; instead of ids. An item that is written again meanwhile stays.
+        wait: until no search that begins finds them; the answer says whether that came in time.
+
+    Raises:
+        InvalidInput: invalid-filter, or where there is not exactly one of both.
+    """
+    body = ({} if ids is None else {"ids": list(ids)}) | ({} if filter is None else {"filter": dict(filter)})
+    raw = yield from _ask(f"{base}/items:delete{_waiting(wait)}", body)
+    return answers.parsed(raw, answers.to_accepted, doing="delete items")
 
 
 def get_item(base: str, item_id: str) -> Flow[dict[str, Json]]:
@@ -214,3 +236,7 @@ def _ask(url: str, body: dict[str, Any], *, timeout_s: float | None = None) -> F
     if timeout_s is not None:
         step = Exchange(method="POST", url=url, json=body, safe=True, timeout_s=timeout_s)
     return (yield from send(step))
+
+
+def _waiting(wait: bool) -> str:
+    return "?wait=true" if wait else ""

@@ -68,12 +68,18 @@ class DroppedAnswer(_Answer):
 
 
 class AcceptedAnswer(_Answer):
-    """Items were taken; `searchable` says when they will be found."""
+    """What was sent is accepted; `searchable` says whether every search that begins sees it, or will within seconds.
 
-    batch_id: str
+    Attributes:
+        batch_id: None where there was nothing to do.
+        rejected: of what was accepted, items that could not be taken in after all: a picture that is none.
+    """
+
+    batch_id: str | None
     accepted: int
-    searchable: Literal["after-build"]
+    searchable: Literal["soon", "now"]
     message: str
+    rejected: int = 0
 
 
 class BuildAnswer(_Answer):

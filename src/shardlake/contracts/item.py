@@ -44,6 +44,22 @@ class ItemsModel(StrictModel):
     items: Annotated[list[Any], Field(min_length=1, max_length=limits.MAX_ITEMS_PER_REQUEST)]
 
 
+class DeletionModel(StrictModel):
+    """One line of a file of ids to be deleted."""
+
+    id: Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_BYTES)]
+
+
+class DeleteItemsModel(StrictModel):
+    """The body of POST …/items:delete: the ids of items, or a filter that they pass."""
+
+    ids: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_BYTES)]] | None,
+        Field(min_length=1, max_length=limits.MAX_DELETES_PER_REQUEST),
+    ] = None
+    filter: dict[str, Any] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaSource:
     """One thing to encode. `wire` is the input of the encode message."""
@@ -142,6 +158,28 @@ class ItemValidator:
                 )
             sources.append(MediaSource(modality=modality, wire=media_wire(media, modality, inbox=self._inbox)))
         return tuple(sources)
+
+
+def parse_deletion(value: Json) -> str:
+    """Returns the id of an item that shall be deleted. Raises InvalidInput (invalid-item)."""
+    found = validated(DeletionModel, value, kind=ErrorKind.INVALID_ITEM).id
+    _check_id(found)
+    return found
+
+
+def parse_deletions(model: DeleteItemsModel) -> list[str] | None:
+    """Returns the distinct ids that a request names, in its order; None where it has a filter instead.
+
+    Raises:
+        InvalidInput: invalid-request, where there is not exactly one of both; invalid-item, where an id cannot be one.
+    """
+    if (model.ids is None) == (model.filter is None):
+        raise InvalidInput("either ids or a filter says what shall be deleted")
+    if model.ids is None:
+        return None
+    for each in model.ids:
+        _check_id(each)
+    return list(dict.fromkeys(model.ids))
 
 
 def parse_items(values: list[Any], validator: ItemValidator) -> list[ParsedItem]:

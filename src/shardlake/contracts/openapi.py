@@ -19,7 +19,7 @@ from shardlake.contracts.answers import ErrorAnswer
 from shardlake.contracts.collection import CollectionModel
 from shardlake.contracts.common import NAME_PATTERN
 from shardlake.contracts.encode import EncodeModel
-from shardlake.contracts.item import ItemModel, ItemsModel
+from shardlake.contracts.item import DeleteItemsModel, ItemModel, ItemsModel
 from shardlake.contracts.rollback import RollbackModel
 from shardlake.contracts.routes import ROUTES, Route
 from shardlake.contracts.search import BatchRequest, SearchRequest
@@ -31,6 +31,7 @@ HTML = "text/html"
 BODIES: dict[str, type[BaseModel]] = {
     "put_collection": CollectionModel,
     "post_items": ItemsModel,
+    "delete_items": DeleteItemsModel,
     "search": SearchRequest,
     "search_batch": BatchRequest,
     "post_uploads": UploadsModel,
@@ -46,7 +47,8 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "put_collection": {200: answers.CollectionAnswer, 201: answers.CollectionAnswer},
     "get_collection": {200: answers.CollectionAnswer},
     "drop_collection": {202: answers.DroppedAnswer},
-    "post_items": {202: answers.AcceptedAnswer},
+    "post_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
+    "delete_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
     "get_item": {200: answers.ItemAnswer},
     "scan_items": {200: answers.ItemsAnswer},
     "search": {200: answers.SearchAnswer},
@@ -63,7 +65,10 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
 
 _REF = "#/components/schemas/{model}"
 _QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
-    "wait": {"type": "boolean", "description": "true answers when the items are searchable: not served yet, 501"},
+    "wait": {
+        "type": "boolean",
+        "description": "true answers 200 once every search sees it; 202 where that takes long",
+    },
     "after": {"type": "string", "description": "the id behind which the page begins: `after` of the page before"},
     "limit": {"type": "integer", "minimum": 1, "maximum": limits.MAX_SCAN_ITEMS, "default": limits.DEFAULT_SCAN_ITEMS},
 }

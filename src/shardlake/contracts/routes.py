@@ -95,7 +95,7 @@ ROUTES: tuple[Route, ...] = (
         path=f"{_ITEMS}:delete",
         operation="delete_items",
         summary="Delete items by id or filter",
-        served=False,
+        query=("wait",),
     ),
     Route(
         method="POST",

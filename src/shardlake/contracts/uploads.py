@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 UNSERVED_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".mp4", ".mov", ".avi", ".mkv", ".webm")
 SIDECAR_SUFFIX = ".json"
 DELETES_FOLDER = "deletes/"
+DELETES_SUFFIXES = (".jsonl", ".jsonl.gz")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -60,11 +61,12 @@ def check_kind(name: str) -> None:
 
     Raises:
         InvalidInput: invalid-file.
-        NotImplementedYet: audio, video and deletes.
+        NotImplementedYet: audio and video.
     """
     lowered = name.lower()
-    if name.startswith(DELETES_FOLDER):
-        raise NotImplementedYet("deletes by file are not served by this release", file=name)
+    if name.startswith(DELETES_FOLDER) and not lowered.endswith(DELETES_SUFFIXES):
+        message = f"what shall be deleted is named in files that end in {' or '.join(DELETES_SUFFIXES)}"
+        raise InvalidInput(message, kind=ErrorKind.INVALID_FILE, file=name)
     if lowered.endswith(UNSERVED_SUFFIXES):
         raise NotImplementedYet("audio and video are not served by this release", file=name)
     if not (lowered.endswith(TABLE_SUFFIXES) or is_image(name) or is_sidecar(name)):

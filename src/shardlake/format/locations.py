@@ -15,9 +15,14 @@ models/{encoder}/…                             an encoder's files
 
 from __future__ import annotations
 
+import re
+
 INBOX_PREFIX = "inbox/"
 DATA_PREFIX = "data/"
 API_FOLDER = ".api"  # inbox/{collection}/.api/{batch_id}.jsonl: what POST items wrote
+DELETES_FOLDER = "deletes/"  # below a collection's inbox: files of ids to be deleted
+DELETES_SUFFIX = ".deletes.jsonl"  # of such a file that the API wrote
+_SEEN = re.compile(r"\.at-([0-9]{1,15})\.deletes\.jsonl$")
 
 
 def inbox(collection: str, name: str) -> str:
@@ -43,6 +48,27 @@ def _mark(uid: str) -> str:
 def api_batch(collection: str, batch_id: str) -> str:
     """Returns where POST items puts a batch that it has accepted."""
     return inbox(collection, f"{API_FOLDER}/{batch_id}.jsonl")
+
+
+def api_deletes(collection: str, batch_id: str, seen: int | None = None) -> str:
+    """Returns where the API puts ids to be deleted.
+
+    Args:
+        seen: the position of the log at which they were found to be what shall go; None where they were named.
+    """
+    at = "" if seen is None else f".at-{seen}"
+    return inbox(collection, f"{API_FOLDER}/{batch_id}{at}{DELETES_SUFFIX}")
+
+
+def is_deletes(name: str) -> bool:
+    """Returns whether a file of the inbox names ids to be deleted."""
+    return name.startswith(DELETES_FOLDER) or (name.startswith(f"{API_FOLDER}/") and name.endswith(DELETES_SUFFIX))
+
+
+def seen_by(name: str) -> int | None:
+    """Returns the position of the log that ids to be deleted were found at; None where they were named."""
+    found = _SEEN.search(name) if name.startswith(f"{API_FOLDER}/") else None
+    return None if found is None else int(found[1])
 
 
 def parse_inbox(key: str) -> tuple[str, str] | None:

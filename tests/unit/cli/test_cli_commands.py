@@ -384,7 +384,6 @@ def test_a_collection_never_built_says_so_and_is_not_timed(shell: Shell, api: Fa
 @pytest.mark.parametrize(
     "command",
     [
-        ["items", "delete", "a", "b"],
         ["cost"],
         ["deploy"],
         ["destroy"],

@@ -54,7 +54,7 @@ def test_files_go_in_and_a_build_makes_a_version_of_them(deployment: InProcess) 
     assert [(one.version, one.current) for one in collection_versions(deployment)] == [(done.version, True)]
 
 
-def test_after_a_rollback_the_next_build_has_everything_again(deployment: InProcess) -> None:
+def test_after_a_rollback_what_came_since_is_set_aside(deployment: InProcess) -> None:
     with deployment.client() as client:
         client.collections.create("c", SCHEMA)
         collection = client.collection("c")
@@ -69,11 +69,11 @@ def test_after_a_rollback_the_next_build_has_everything_again(deployment: InProc
         back = collection.rollback(first)
         described = collection.describe()
         assert (back.version, back.rows, back.current) == (first, 30, True)
-        assert (described.version, described.rows, described.pending_items) == (first, 30, 10)
+        assert (described.version, described.rows, described.pending_items) == (first, 30, 0)
         assert collection.rollback(second).rows == 40
         assert collection.rollback(first).rows == 30
         third = built("c.jsonl", 5, 40)
-        assert collection.describe().rows == 45
+        assert collection.describe().rows == 35
         history = [(one.version, one.current) for one in collection.versions()]
     assert history == [(third, True), (second, False), (first, False)]
     assert [version[:6] for version, _ in history] == ["000003", "000002", "000001"]
@@ -113,14 +113,25 @@ def test_errors_of_the_functions_arrive_as_they_were_raised(deployment: InProces
     assert nothing.value.kind == "nothing-to-build"
 
 
-def test_posted_items_are_accepted_and_searchable_after_a_build(deployment: InProcess) -> None:
+def test_posted_items_are_accepted_and_deletions_too(deployment: InProcess) -> None:
     items = [orjson.loads(line) for line in lines(5).splitlines()]
     with deployment.client() as client:
         client.collections.create("c", SCHEMA)
-        accepted = client.collection("c").upsert(items)
+        collection = client.collection("c")
+        accepted = collection.upsert(items)
+        waited = collection.upsert(items, wait=True)
+        deleted = collection.delete_items(["item-0000", "item-0001"], wait=True)
+        rows = collection.describe().rows
+        found = collection.delete_items(filter={"price": {"$gte": 3}}, wait=True)
+        left = [item["id"] for item in collection.scan_items().items]
 
-    assert (accepted.accepted, accepted.searchable) == (5, "after-build")
+    assert (accepted.accepted, accepted.searchable) == (5, "soon")
     assert accepted.message
+    assert (waited.accepted, waited.searchable) == (5, "now")
+    assert (deleted.accepted, deleted.searchable) == (2, "now")
+    assert rows == 3
+    assert (found.accepted, found.searchable) == (2, "now")
+    assert left == ["item-0002"]
 
 
 def test_an_event_carries_text_as_it_is_and_the_rest_in_base64() -> None:

@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from shardlake.catalog.base import BuildState, Pointer, Receipt, ReceiptState, SegmentRow
@@ -102,6 +103,8 @@ def test_collections_are_listed_by_name_with_rows_and_version(world: SmallWorld)
 
 
 def test_pending_counts_what_the_current_version_does_not_hold(world: SmallWorld) -> None:
+    counted = orjson.dumps({"statusCode": 200, "body": '{"stats": {"rows_passing": 17}}'})
+    world.invoker.functions["router"] = lambda payload: counted
     for number in range(3):
         add_segment(world.catalog, uid(world), segment(number, rows=10 + number))
     before = world.call("GET", BASE).json["pending"]
@@ -112,7 +115,15 @@ def test_pending_counts_what_the_current_version_does_not_hold(world: SmallWorld
 
     assert before == {"segments": 3, "items": 33}
     assert after["pending"] == {"segments": 1, "items": 12}
-    assert (after["rows"], after["version"], after["shards"], after["bytes"]) == (5, "000001-aa", 2, 100)
+    assert (after["rows"], after["version"], after["shards"], after["bytes"]) == (17, "000001-aa", 2, 100)
+
+
+def test_where_nobody_can_count_no_number_is_said(world: SmallWorld) -> None:
+    add_segment(world.catalog, uid(world), segment(0, rows=10))
+    refused = {"error": {"kind": "no-shard-answered", "message": "no", "details": {}}}
+    for reply in (b"null", orjson.dumps({"statusCode": 503, "body": orjson.dumps(refused).decode()})):
+        world.invoker.functions["router"] = lambda payload, reply=reply: reply
+        assert world.call("GET", BASE).status == 503
 
 
 def test_a_dropped_name_is_free_again_and_has_nothing_of_before(world: SmallWorld) -> None:
