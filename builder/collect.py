@@ -37,6 +37,9 @@ class Patience:
     segments: timedelta = GRACE_OF_SEGMENTS
 
 
+DEFAULT_PATIENCE = Patience()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """What was removed: versions by name, and objects."""
@@ -44,6 +47,15 @@ class Collected:
     versions: tuple[str, ...] = ()
     objects: int = 0
     bytes: int = 0
+
+
+def total(parts: Sequence[Collected]) -> Collected:
+    """Returns what was removed in all."""
+    return Collected(
+        versions=tuple(version for part in parts for version in part.versions),
+        objects=sum(part.objects for part in parts),
+        bytes=sum(part.bytes for part in parts),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,7 @@ class Collector:
     store: ObjectStore
     catalog: Catalog
     now: datetime
-    patience: Patience = Patience()
+    patience: Patience = DEFAULT_PATIENCE
 
     def collect(self, uid: str) -> Collected:
         """Removes the garbage of a collection that stands."""

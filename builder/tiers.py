@@ -17,7 +17,7 @@ from shardlake.limits import MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
 FANOUT = 8  # segments of one size that become one of the next
 MIN_ROWS_TO_BUILD = 20_000  # pending, for a build to begin by itself
 SHARE_TO_BUILD = 0.1  # of the version's rows, likewise: a build costs as much as the version is large
-MAX_PENDING = 64  # segments, likewise
+MAX_PENDING = 64  # segments: so many make a build due as well
 
 
 def run_to_merge(pending: Sequence[SegmentRow]) -> Sequence[SegmentRow]:
@@ -33,11 +33,14 @@ def run_to_merge(pending: Sequence[SegmentRow]) -> Sequence[SegmentRow]:
     return ()
 
 
-def is_build_due(pending: Sequence[SegmentRow], pointer: Pointer | None) -> bool:
-    """Returns whether so much is pending that searches pay more for it than a build costs."""
+def builds_due(pending: Sequence[SegmentRow], pointer: Pointer | None) -> int:
+    """Returns how many builds are due: from one on searches pay more for what is pending than a build costs.
+
+    A second one is due where a whole build's worth more has come: the first has failed, or takes long.
+    """
     rows = sum(row.rows for row in pending)
     built = pointer.rows if pointer else 0
-    return len(pending) > MAX_PENDING or rows >= max(MIN_ROWS_TO_BUILD, SHARE_TO_BUILD * built)
+    return int(max(len(pending) / MAX_PENDING, rows / max(MIN_ROWS_TO_BUILD, SHARE_TO_BUILD * built)))
 
 
 def _tier(rows: int) -> int:

@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ class Lake:
     disks: dict[int, BlockStore] = field(default_factory=dict)
     warm_up_mb: int = 0
     log: io.StringIO = field(default_factory=io.StringIO)
+    now: Callable[[], datetime] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _router: Router | None = None
     _segments: int = 0
@@ -178,7 +180,7 @@ class Lake:
             catalog=catalog or self.catalog,
             part_rows=part_rows,
             threads=threads,
-            clock=lambda: EPOCH,
+            clock=lambda: EPOCH if self.now is None else self.now().isoformat(),
         )
         return builds.run(NAME, build_id, scratch=self.scratch)
 

@@ -1,9 +1,11 @@
-"""The build function: runs one build job. Composes once a process and translates, no more."""
+"""The build function: one build, a compaction, or a collection of garbage. Composes once a process and translates."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any
 
 from functions.build.service import Builds
 from functions.build.texts import TextEncoder
+from shardlake.catalog.base import BuildState
 from shardlake.catalog.dynamodb import DynamoCatalog
-from shardlake.errors import InvalidInput
+from shardlake.errors import InvalidInput, ShardlakeError
 from shardlake.observability import Observer
 from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
@@ -37,16 +40,37 @@ def service() -> Builds:
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Runs the build that the event names; its outcome stands in the catalog.
+    """Does what the event says:
+
+        {"collection", "build_id"}      runs that build; its outcome stands in the catalog
+        {"collection", "compact": true} merges its pending segments
+        {"collect": true}               removes garbage, that of one collection where the event names one
 
     A transient failure is raised, so that Lambda's asynchronous retry starts the job again: it finds what stands.
     """
+    name, build_id = event.get("collection"), event.get("build_id")
+    if isinstance(name, str) and isinstance(build_id, str):
+        return _build(name, build_id, context)
+    if isinstance(name, str) and event.get("compact") is True:
+        with _observer.invocation("compact", request_id=context.aws_request_id) as line:
+            fewer = service().compact(name)
+            line.add(collection=name, segments_fewer=fewer)
+            return {"segments_fewer": fewer}
+    if event.get("collect") is True and (name is None or isinstance(name, str)):
+        with _observer.invocation("collect", request_id=context.aws_request_id) as line:
+            collected = service().collect(name)
+            line.add(collection=name, objects_removed=collected.objects, bytes_removed=collected.bytes)
+            return asdict(collected)
+    raise InvalidInput("the event names no build, no compaction and no collection of garbage")
+
+
+def _build(name: str, build_id: str, context: LambdaContext) -> dict[str, Any]:
     with _observer.invocation("build", request_id=context.aws_request_id) as line:
-        name, build_id = event.get("collection"), event.get("build_id")
-        if not isinstance(name, str) or not isinstance(build_id, str):
-            raise InvalidInput("the event does not name a collection and a build")
         line.add(collection=name, build_id=build_id)
         with tempfile.TemporaryDirectory(prefix="shardlake-build-") as scratch:
             row = service().run(name, build_id, scratch=Path(scratch))
         line.add(state=row.state, version=row.version)
+        if row.state is BuildState.DONE:
+            with suppress(ShardlakeError):  # the build stands; what is garbage now is garbage at the next one
+                line.add(objects_removed=service().collect(None).objects)
         return {"build_id": build_id, "state": row.state, "version": row.version}

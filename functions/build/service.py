@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import orjson
 
 from builder import job
+from builder.collect import DEFAULT_PATIENCE, Collected, Collector, Patience, total
+from builder.compact import compact
 from builder.context import BuildContext, EncodeTexts
 from shardlake.catalog.base import BuildRow, BuildState, Catalog
 from shardlake.contracts.collection import schema_of_body
@@ -37,6 +40,7 @@ class Builds:
         threads: of faiss, and how many the build keeps busy itself.
         clock: returns the time as RFC 3339, UTC.
         encode_texts: makes queries of texts, for the curve of searches by text.
+        patience: how long garbage is kept.
     """
 
     store: ObjectStore
@@ -45,6 +49,7 @@ class Builds:
     threads: int
     clock: Callable[[], str]
     encode_texts: EncodeTexts | None = None
+    patience: Patience = DEFAULT_PATIENCE
 
     def run(self, collection: str, build_id: str, *, scratch: Path) -> BuildRow:
         """Runs a build to its end; a build that has ended is left as it is, so that a second delivery changes nothing.
@@ -74,6 +79,27 @@ class Builds:
             encode_texts=self.encode_texts,
         )
         return self._finish(context, keeper)
+
+    def compact(self, collection: str) -> int:
+        """Merges pending segments of a collection; returns how many segments are fewer.
+
+        Raises:
+            Unavailable, Overloaded: do it again. FormatError: when a segment contradicts the format.
+        """
+        found = self.catalog.get_collection(collection)
+        return compact(self.store, self.catalog, found.uid, schema_of_body(found.body))
+
+    def collect(self, collection: str | None) -> Collected:
+        """Removes the garbage of a collection that stands, or of all of them and of those that were dropped.
+
+        Raises:
+            Unavailable, Overloaded: do it again: what was removed is gone, the rest is found.
+        """
+        collector = Collector(self.store, self.catalog, datetime.fromisoformat(self.clock()), self.patience)
+        if collection is not None:
+            return collector.collect(self.catalog.get_collection(collection).uid)
+        standing = [collector.collect(row.uid) for row in self.catalog.list_collections()]
+        return total([*standing, collector.collect_dropped()])
 
     def _finish(self, context: BuildContext, keeper: _Keeper) -> BuildRow:
         try:

@@ -37,12 +37,17 @@ IGNORED = "ignored"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one file: done or failed with a receipt; or refused, gone, ignored without one."""
+    """What became of one file: done or failed with a receipt; or refused, gone, ignored without one.
+
+    Attributes:
+        row: of the collection that took items of it in.
+    """
 
     state: str
     accepted: int = 0
     rejected: int = 0
     kind: ErrorKind | None = None
+    row: CollectionRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +164,8 @@ def _take_entries(world: World, file: _File, source: Source, entries: Iterable[E
     rejects.save()
     state = ReceiptState.FAILED if failure else ReceiptState.DONE
     kind = failure.kind if failure else None
-    outcome = Outcome(state=state, accepted=intake.accepted, rejected=rejects.count, kind=kind)
+    row = file.row if intake.accepted else None
+    outcome = Outcome(state=state, accepted=intake.accepted, rejected=rejects.count, kind=kind, row=row)
     return _finish(world, file, outcome, error=failure)
 
 

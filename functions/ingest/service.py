@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
@@ -13,7 +14,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from functions.ingest.events import MAX_DELIVERIES, drops_of
 from functions.ingest.job import Outcome, give_up, take_in
+from functions.ingest.upkeep import start_due
 from functions.ingest.world import World
+from shardlake.catalog.base import CollectionRow
 from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.observability import Line, Observer
@@ -57,6 +60,9 @@ def _processed(event: dict[str, Any], world: World, line: Line, deadline: Deadli
     with processor(records=event["Records"], handler=handle):
         processor.process()
     tally.write()
+    for row in tally.changed.values():
+        started = start_due(world, row)
+        line.add(**{f"started_{name}": value for name, value in asdict(started).items() if value})
     return processor.response()
 
 
@@ -69,15 +75,22 @@ def _give_up(world: World, body: str, exc: Exception) -> None:
 
 
 class _Tally:
-    """Counts outcomes for the line."""
+    """Counts outcomes for the line.
+
+    Attributes:
+        changed: the collections that items were added to, by uid.
+    """
 
     def __init__(self, line: Line) -> None:
+        self.changed: dict[str, CollectionRow] = {}
         self._line = line
         self._states: Counter[str] = Counter()
         self._accepted = 0
         self._rejected = 0
 
     def add(self, outcome: Outcome) -> None:
+        if outcome.row is not None:
+            self.changed[outcome.row.uid] = outcome.row
         self._states[str(outcome.state)] += 1
         self._accepted += outcome.accepted
         self._rejected += outcome.rejected

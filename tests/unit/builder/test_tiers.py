@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.tiers import FANOUT, MAX_PENDING, MIN_ROWS_TO_BUILD, is_build_due, run_to_merge
+from builder.tiers import FANOUT, MAX_PENDING, MIN_ROWS_TO_BUILD, builds_due, run_to_merge
 from shardlake.catalog.base import Pointer, SegmentRow
 from shardlake.limits import MAX_SEGMENT_ROWS
 
@@ -78,9 +78,10 @@ def test_merging_ends_and_writes_no_item_often(sizes: list[int]) -> None:
 def test_a_build_begins_where_searches_pay_more_for_what_is_pending() -> None:
     small = replace(POINTER, rows=1_000)
 
-    assert not is_build_due([segment(1, MIN_ROWS_TO_BUILD - 1)], small)
-    assert is_build_due([segment(1, MIN_ROWS_TO_BUILD)], small)
-    assert is_build_due([segment(1, MIN_ROWS_TO_BUILD)], None)
-    assert not is_build_due([segment(1, 99_999)], POINTER)
-    assert is_build_due([segment(1, 100_000)], POINTER)
-    assert is_build_due([segment(number) for number in range(MAX_PENDING + 1)], POINTER)
+    assert builds_due([segment(1, MIN_ROWS_TO_BUILD - 1)], small) == 0
+    assert builds_due([segment(1, MIN_ROWS_TO_BUILD)], small) == 1
+    assert builds_due([segment(1, 3 * MIN_ROWS_TO_BUILD)], None) == 3
+    assert builds_due([segment(1, 99_999)], POINTER) == 0
+    assert builds_due([segment(1, 100_000)], POINTER) == 1
+    assert builds_due([segment(number) for number in range(MAX_PENDING)], POINTER) == 1
+    assert builds_due([], None) == 0

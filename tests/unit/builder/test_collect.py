@@ -1,0 +1,180 @@
+"""Garbage: what is removed, what stays, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from builder.collect import Collector, Patience
+from builder.compact import compact
+from shardlake.catalog.base import CollectionRow
+from shardlake.errors import NotFound
+from shardlake.format import locations
+from shardlake.testing import MemoryStore
+from tests.lake import NAME, UID, Lake, item, schema
+
+BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class Days:
+    """A clock of days."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def days() -> Days:
+    return Days()
+
+
+@pytest.fixture
+def lake(tmp_path: Path, days: Days) -> Lake:
+    return Lake(schema(), tmp_path, store=MemoryStore(now=days), now=days)
+
+
+def collector(lake: Lake, days: Days, **patience: object) -> Collector:
+    return Collector(lake.store, lake.catalog, days.now, Patience(**patience))  # type: ignore[arg-type]  # its fields
+
+
+def build(lake: Lake, number: int) -> str:
+    lake.add([item(f"i{number}", {"v": [1, 0, 0, number]})])
+    version = lake.build(f"build-{number}").version
+    assert version is not None
+    return version
+
+
+def folders(lake: Lake) -> set[str]:
+    root = f"{locations.collection_root(UID)}versions/"
+    return {key.removeprefix(root).split("/")[0] for key in lake.store.objects if key.startswith(root)}
+
+
+def test_old_versions_go_and_the_newest_stay(lake: Lake, days: Days) -> None:
+    made = []
+    for number in range(1, 6):
+        made.append(build(lake, number))
+        days.now += DAY
+
+    collected = collector(lake, days, versions=2).collect(UID)
+
+    assert collected.versions == tuple(made[:3])
+    assert folders(lake) == set(made[3:]) == {pointer.version for pointer in lake.catalog.versions(UID)}
+    assert collected.objects > 0
+    assert lake.ids(k=10) == [f"i{number}" for number in range(1, 6)]
+    with pytest.raises(NotFound):
+        lake.catalog.roll_back(UID, expected=made[-1], version=made[0])
+    assert collector(lake, days, versions=2).collect(UID).objects == 0
+
+
+def test_within_the_grace_period_nothing_goes(lake: Lake, days: Days) -> None:
+    for number in range(1, 6):
+        build(lake, number)
+    before = dict(lake.store.objects)
+    days.now += DAY / 2
+
+    assert collector(lake, days, versions=1).collect(UID).objects == 0
+    assert lake.store.objects == before
+
+
+def test_the_version_that_was_gone_back_to_stays_whatever_its_age(lake: Lake, days: Days) -> None:
+    made = []
+    for number in range(1, 6):
+        made.append(build(lake, number))
+        days.now += DAY
+    lake.catalog.roll_back(UID, expected=made[-1], version=made[0])
+    days.now += DAY
+
+    collected = collector(lake, days, versions=1).collect(UID)
+
+    assert collected.versions == tuple(made[1:4])
+    assert lake.ids(k=10) == ["i1"]
+
+
+def test_what_a_merge_has_replaced_goes_and_what_the_log_has_stays(lake: Lake, days: Days) -> None:
+    for number in range(3):
+        lake.add([item(f"i{number}", {"v": [1, 0, 0, number]})])
+    taken: list[object] = [lake.catalog.snapshot(UID).pending]
+    compact(lake.store, lake.catalog, UID, lake.schema, lambda pending: taken.pop() if taken else ())  # type: ignore[return-value,arg-type]
+    days.now += 10 * DAY
+    assert collector(lake, days).collect(UID).objects == 0  # a dead letter may still come
+    days.now += 10 * DAY
+
+    collected = collector(lake, days).collect(UID)
+
+    assert collected.objects == 9  # items, delta and ids of three
+    assert lake.ids(k=10) == ["i0", "i1", "i2"]
+    assert build(lake, 9)
+    assert lake.ids(k=10) == ["i0", "i1", "i2", "i9"]
+
+
+def test_orphans_and_artefacts_go_after_their_time(lake: Lake, days: Days) -> None:
+    build(lake, 1)
+    root = locations.collection_root(UID)
+    for key in ("segments/x.seg", "segments/x.ids", "versions/000009-zz/00000.shard", "builds/dead/rows-00000"):
+        lake.store.put(root + key, b"x")
+    before = len(lake.store.objects)
+    assert collector(lake, days).collect(UID).objects == 0
+
+    days.now += 2 * DAY
+    assert collector(lake, days).collect(UID).objects == 2
+    days.now += 15 * DAY
+    assert collector(lake, days).collect(UID).objects == 2
+
+    assert len(lake.store.objects) == before - 4
+    assert lake.ids(k=10) == ["i1"]
+
+
+def test_a_dropped_collection_goes_whole_and_no_other(lake: Lake, days: Days) -> None:
+    build(lake, 1)
+    lake.catalog.create_collection(CollectionRow(name="other", uid="u2", body="{}", created_at="t"))
+    lake.store.put("data/u2/segments/x.seg", b"x")
+    lake.store.put("inbox/films/a.jsonl", b"x")
+    lake.catalog.drop_collection(NAME)
+    assert collector(lake, days).collect_dropped().objects == 0
+    days.now += 2 * DAY
+
+    collected = collector(lake, days).collect_dropped()
+
+    assert collected.objects > 3
+    assert sorted(lake.store.objects) == ["data/u2/segments/x.seg", "inbox/films/a.jsonl"]
+    assert lake.catalog.pointer(UID) is None
+    assert lake.catalog.segments(UID) == []
+
+
+def _kill_after(count: int) -> Callable[[str], None]:
+    left = [count]
+
+    def delete(key: str) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+
+    return delete
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_a_collector_killed_anywhere_leaves_what_is_needed_and_the_next_one_ends_it(
+    lake: Lake, days: Days, count: int
+) -> None:
+    for number in range(1, 5):
+        build(lake, number)
+        days.now += 2 * DAY
+    delete, check = lake.store.delete, _kill_after(count)
+    lake.store.delete = lambda key: (check(key), delete(key))[1]  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        collector(lake, days, versions=1).collect(UID)
+    lake.store.delete = delete  # type: ignore[method-assign]
+    assert lake.ids(k=10) == ["i1", "i2", "i3", "i4"]
+
+    collector(lake, days, versions=1).collect(UID)
+
+    assert folders(lake) == {pointer.version for pointer in lake.catalog.versions(UID)}
+    assert len(folders(lake)) == 1
+    assert lake.ids(k=10) == ["i1", "i2", "i3", "i4"]
