@@ -422,6 +422,12 @@ REST = [
 ]
 
 DELETES = [
+    Bad("patch: nothing", "PATCH", f"{V}/items", {}, 400, "invalid-request"),
+    Bad("patch: no items", "PATCH", f"{V}/items", {"items": []}, 400, "invalid-request"),
+    Bad("patch: no attributes", "PATCH", f"{V}/items", {"items": [{"id": "a", "attributes": {}}]}, 400, "invalid-items"),
+    Bad("patch: vectors", "PATCH", f"{V}/items", {"items": [{"id": "a", "attributes": {"colour": "x"}, "vectors": {}}]}, 400, "invalid-items"),
+    Bad("patch: type", "PATCH", f"{V}/items", {"items": [{"id": "a", "attributes": {"colour": 1}}]}, 400, "invalid-items"),
+    Bad("patch: unknown", "PATCH", f"{V}/items", {"items": [{"id": "a", "attributes": {"nothing": 1}}]}, 400, "invalid-items"),
     Bad("delete: neither", "POST", f"{V}/items:delete", {}, 400, "invalid-request"),
     Bad("delete: both", "POST", f"{V}/items:delete", {"ids": ["a"], "filter": {"colour": "red"}}, 400, "invalid-request"),
     Bad("delete: no ids", "POST", f"{V}/items:delete", {"ids": []}, 400, "invalid-request"),
@@ -439,7 +445,6 @@ UNSERVED = [
     Bad("unserved: access", "PUT", NEW, _schema(attributes={"r": {"type": "keyword"}}, access={"attribute": "r"}), 501, "not-implemented"),
     Bad("unserved: audio", "POST", f"{P}/items", {"items": [{"id": "a", "media": {"audio": {"base64": "aaaa"}}}]}, 501, "not-implemented"),
     Bad("unserved: video", "POST", "/v1/encode", {"space": "clip", "inputs": [{"video": {"s3": "s3://lake/a"}}]}, 501, "not-implemented"),
-    Bad("unserved: PATCH items", "PATCH", f"{V}/items", {}, 501, "not-implemented"),
     Bad("unserved: sound files", "POST", f"{V}/uploads", {"files": [{"name": "a.wav", "bytes": 1}]}, 501, "not-implemented"),
 ]
 

@@ -28,6 +28,7 @@ from functions.router.service import Router
 from functions.router.versions import Versions
 from functions.shard_search.cache import ShardCache
 from functions.shard_search.service import ShardSearch
+from shardlake.contracts.patch import LOOKUP
 from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
@@ -250,7 +251,9 @@ class SmallWorld:
     def _route(self, payload: bytes) -> bytes:
         deadline = Deadline.after(self.remaining_ms, clock=self.clock)
         told: dict[str, Any] = {"observer": self.observer, "request_id": "r-3", "deadline": deadline}
-        return orjson.dumps(router_http.respond(orjson.loads(payload), lambda: self.router, **told))
+        event = orjson.loads(payload)
+        serve = router_http.lookup if LOOKUP in event else router_http.respond
+        return orjson.dumps(serve(event, lambda: self.router, **told))
 
     def _leaf(self, payload: bytes) -> bytes:
         return encode_reply(self.leaf.search(decode_request(orjson.loads(payload))))

@@ -1,10 +1,11 @@
-"""POST items and items:delete: all checked, then written to the inbox as one file, which takes the way of any other."""
+"""Items put, changed and deleted: all checked, then written to the inbox as one file, which takes the way of any."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -14,9 +15,19 @@ from shardlake.catalog.base import CollectionRow, Receipt, ReceiptState
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.http import Request, Response, json_response
-from shardlake.contracts.item import DeleteItemsModel, ItemsModel, ItemValidator, parse_deletions, parse_items
+from shardlake.contracts.item import (
+    DeleteItemsModel,
+    ItemsModel,
+    ItemValidator,
+    invalid_items,
+    item_id,
+    parse_deletions,
+    parse_items,
+    refusal,
+)
+from shardlake.contracts.patch import PatchItemsModel, parse_patch
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, InvalidInput, Unavailable
+from shardlake.errors import ErrorKind, InvalidInput, ShardlakeError, Unavailable
 from shardlake.format import locations
 
 SOON = "what was accepted is searched within seconds; with ?wait=true the answer comes when it is"
@@ -30,15 +41,15 @@ class _Batch:
     """A file that the API writes for a request.
 
     Attributes:
-        kind: what its lines are: the key is made of it. count: of lines. waits: whether the answer comes when it is in.
+        count: of lines. waits: whether the answer comes when it is in.
+        place: makes the key of a collection's name and the batch's id.
     """
 
     row: CollectionRow
     lines: bytes
     count: int
     waits: bool
-    is_deletes: bool = False
-    seen: int | None = None
+    place: Callable[[str, str], str]
 
 
 def post_items(world: World, request: Request, *, name: str) -> Response:
@@ -57,7 +68,7 @@ def post_items(world: World, request: Request, *, name: str) -> Response:
         else {}
     )
     parse_items(items, ItemValidator(schema, bucket=world.settings.bucket, readers=readers))
-    batch = _Batch(row=row, lines=_lines(items), count=len(items), waits=waits)
+    batch = _Batch(row=row, lines=_lines(items), count=len(items), waits=waits, place=locations.api_batch)
     return _accepted(world, batch, request.deadline)
 
 
@@ -76,7 +87,28 @@ def delete_items(world: World, request: Request, *, name: str) -> Response:
     if not ids:
         return _answer(None, 0, searchable="now", message=NOW, status=200 if waits else 202)
     lines = _lines({"id": each} for each in ids)
-    batch = _Batch(row=row, lines=lines, count=len(ids), waits=waits, is_deletes=True, seen=seen)
+    place = partial(locations.api_deletes, seen=seen)
+    batch = _Batch(row=row, lines=lines, count=len(ids), waits=waits, place=place)
+    return _accepted(world, batch, request.deadline)
+
+
+def patch_items(world: World, request: Request, *, name: str) -> Response:
+    """Changes attributes of items: all patches are right, or none is accepted.
+
+    Whether there is an item is found out where the change is made: a patch of none lands in rejected/.
+    """
+    waits = _waits(request.query.get("wait"))
+    row = world.collection(name)
+    values = validated(PatchItemsModel, parse_object(request.body)).items
+    schema, refused = schema_of_body(row.body), []
+    for index, value in enumerate(values):
+        try:
+            parse_patch(value, schema)
+        except ShardlakeError as error:
+            refused.append(refusal(index, item_id(value), error))
+    if refused:
+        raise invalid_items(refused, total=len(values))
+    batch = _Batch(row=row, lines=_lines(values), count=len(values), waits=waits, place=locations.api_patches)
     return _accepted(world, batch, request.deadline)
 
 
@@ -85,10 +117,7 @@ def _accepted(world: World, batch: _Batch, deadline: Deadline) -> Response:
     digest = hashlib.blake2b(batch.lines, digest_size=16).hexdigest()
     # Who waits must not take the receipt of the same batch, sent before, for this one's.
     batch_id = locations.batch_id(batch.row.uid, f"{digest}-{world.new_id()[-8:]}" if batch.waits else digest)
-    if batch.is_deletes:
-        key = locations.api_deletes(batch.row.name, batch_id, batch.seen)
-    else:
-        key = locations.api_batch(batch.row.name, batch_id)
+    key = batch.place(batch.row.name, batch_id)
     world.store.put(key, batch.lines)
     receipt = _receipt(world, batch.row, key, deadline) if batch.waits else None
     if receipt is None:

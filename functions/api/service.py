@@ -24,6 +24,7 @@ OPERATIONS: dict[str, Operation] = {
     "get_collection": collections.get_collection,
     "drop_collection": collections.drop_collection,
     "post_items": items.post_items,
+    "patch_items": items.patch_items,
     "delete_items": items.delete_items,
     "post_uploads": uploads.post_uploads,
     "upload_status": uploads.upload_status,

@@ -13,12 +13,14 @@ from builder.segments import write_segment
 from functions.ingest.encoding import encode_items
 from functions.ingest.entries import Entry
 from functions.ingest.events import Drop
+from functions.ingest.patches import Numbered, Patched, patched
 from functions.ingest.rejects import RejectLog
 from functions.ingest.world import World
 from shardlake import limits
 from shardlake.catalog.base import CollectionRow, SegmentRow
 from shardlake.contracts.collection import schema_of_body
 from shardlake.contracts.item import ItemValidator, ParsedItem, item_id, parse_deletion
+from shardlake.contracts.patch import parse_patch
 from shardlake.deadline import Deadline
 from shardlake.errors import ShardlakeError
 from shardlake.format import locations
@@ -69,6 +71,7 @@ class Intake:
         self._segment: list[SegmentItem] = []
         self._segment_bytes = 0
         self._digests: dict[str, str] = {}
+        self._patches: list[Numbered] = []
         self._part = source.first_part
 
     def add(self, entry: Entry) -> None:
@@ -98,10 +101,24 @@ class Intake:
             return
         self._put(SegmentItem(id=gone, payload=b"", vectors={}), {})
 
+    def patch(self, entry: Entry) -> None:
+        """Takes one entry of a file of changes."""
+        if entry.error is not None:
+            self._rejects.add(entry.line, None, entry.error)
+            return
+        try:
+            self._patches.append((entry.line, parse_patch(entry.value, self._schema)))
+        except ShardlakeError as error:
+            self._rejects.add(entry.line, item_id(entry.value), error)
+            return
+        if len(self._patches) >= CHUNK_ITEMS:
+            self._write_patches()
+
     def finish(self) -> None:
         """Writes what is still held."""
         self._encode_chunk()
         self._write_segment()
+        self._write_patches()
 
     def _encode_chunk(self) -> None:
         self._deadline.check("take a file in")
@@ -137,23 +154,48 @@ class Intake:
         self._digests = {}
         self._part += 1
 
-    def _write(self, newer: frozenset[bytes]) -> SegmentRow:
-        """Writes a segment, without the items that are written newer already, which makes it another one."""
-        uid, drop = self._row.uid, self._source.drop
-        items = [item for item in self._segment if item.id.encode() not in newer]
-        identity = _digest(uid, drop.key, self._source.identity, str(self._part))
-        left_out = sorted({item.id for item in self._segment} - {item.id for item in items})
-        segment_id = _digest(identity, *left_out) if left_out else identity
-        row = SegmentRow(
+    def _write_patches(self) -> None:
+        """Makes the changes, again where one of the items was written meanwhile, and adds them to the log."""
+        while self._patches:
+            self._deadline.check("change items")
+            made = patched(self._world, self._row.name, self._patches, self._deadline)
+            if made.items and not self._add_made(made):
+                continue
+            made.reject(self._rejects)
+            self.accepted += len(self._patches) - len(made.refused)
+            self._part += 1
+            self._patches.clear()
+
+    def _add_made(self, made: Patched) -> bool:
+        identity, ids = self._identity(), frozenset(item.id.encode() for item in made.items)
+        # By what it was made of: made anew it is another segment, and either may be the one that stands.
+        name = _digest(identity, str(made.seen))
+        row = self._segment_row(name, identity, rows=len(made.items), order="")
+        row = write_segment(self._world.store, row, made.items, self._schema, encoders=made.encoders)
+        return self._world.log.add_made(self._row.uid, row, ids, seen=made.seen) is not None
+
+    def _identity(self) -> str:
+        return _digest(self._row.uid, self._source.drop.key, self._source.identity, str(self._part))
+
+    def _segment_row(self, segment_id: str, identity: str, *, rows: int, order: str) -> SegmentRow:
+        return SegmentRow(
             segment_id=segment_id,
             identity=identity,
-            order=drop.order(self._part),
-            key=locations.segment(uid, segment_id),
-            rows=len(items),
+            order=order,
+            key=locations.segment(self._row.uid, segment_id),
+            rows=rows,
             bytes=0,
-            source=drop.key,
+            source=self._source.drop.key,
             created_at=self._world.timestamp(),
         )
+
+    def _write(self, newer: frozenset[bytes]) -> SegmentRow:
+        """Writes a segment, without the items that are written newer already, which makes it another one."""
+        items = [item for item in self._segment if item.id.encode() not in newer]
+        identity = self._identity()
+        left_out = sorted({item.id for item in self._segment} - {item.id for item in items})
+        segment_id = _digest(identity, *left_out) if left_out else identity
+        row = self._segment_row(segment_id, identity, rows=len(items), order=self._source.drop.order(self._part))
         return write_segment(self._world.store, row, items, self._schema, encoders=self._digests)
 
 

@@ -2,7 +2,7 @@
 
 | what is dropped | what becomes of it |
 |---|---|
-| a table, a picture, or ids to be deleted | segments, and a receipt |
+| a table, a picture, ids to be deleted, changes of attributes | segments, and a receipt |
 | a file that is not taken in | a receipt that says why |
 | a file of no collection | a line in rejected/, no receipt: there is nowhere to keep one |
 | a file that is gone again | nothing |
@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from functions.ingest import pictures
@@ -153,7 +153,7 @@ def _take_entries(world: World, file: _File, source: Source, entries: Iterable[E
     rejects = RejectLog(world.store, collection=file.row.name, name=file.name, etag=file.info.etag)
     intake = Intake(world, file.row, source, rejects, deadline=deadline)
     try:
-        take = intake.delete if locations.is_deletes(file.name) else intake.add
+        take = _taken_by(intake, file.name)
         for entry in entries:
             take(entry)
     except InvalidInput as error:
@@ -167,6 +167,12 @@ def _take_entries(world: World, file: _File, source: Source, entries: Iterable[E
     row = file.row if intake.accepted else None
     outcome = Outcome(state=state, accepted=intake.accepted, rejected=rejects.count, kind=kind, row=row)
     return _finish(world, file, outcome, error=failure)
+
+
+def _taken_by(intake: Intake, name: str) -> Callable[[Entry], None]:
+    if locations.is_deletes(name):
+        return intake.delete
+    return intake.patch if locations.is_patches(name) else intake.add
 
 
 def _finish(world: World, file: _File, outcome: Outcome, *, error: ShardlakeError | None) -> Outcome:

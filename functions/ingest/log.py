@@ -23,6 +23,7 @@ from shardlake.store.base import ObjectStore
 
 ATTEMPTS = 40  # each is lost to another writer that has got on
 MAX_WAIT_S = 0.25
+ALL_ORDERS = "~"  # behind every order
 MAX_IDS_KEPT = 2_000_000  # some 200 MB
 
 Ids = frozenset[bytes]
@@ -79,6 +80,24 @@ class Log:
                 written = newer, write(newer)
             try:
                 return self._catalog.append(uid, written[1], head=head)
+            except Conflict as conflict:
+                if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
+                    raise
+            self._sleep(wait_s)
+        raise Overloaded("many segments are added at once: this one must wait")
+
+    def add_made(self, uid: str, row: SegmentRow, ids: Ids, *, seen: int) -> SegmentRow | None:
+        """Adds a segment that was made of items as they were at `seen`; None where one of them was written since.
+
+        Raises:
+            Overloaded: when other writers were faster each time.
+        """
+        for wait_s in _waits():
+            head = self._catalog.log_head(uid)
+            if head.sequence > seen and ids & self._newer(uid, ALL_ORDERS, seen):
+                return None
+            try:
+                return self._catalog.append(uid, row, head=head)
             except Conflict as conflict:
                 if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
                     raise

@@ -9,12 +9,13 @@ from functools import cache
 from typing import Any
 
 from functions.router import shadow
-from functions.router.http import respond
+from functions.router.http import lookup, respond
 from functions.router.service import Router
 from functions.router.versions import Versions
 from functions.router.warming import Warming
 from shardlake import limits
 from shardlake.catalog.dynamodb import DynamoCatalog
+from shardlake.contracts.patch import LOOKUP
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.rpc.lambda_ import LambdaInvoker
@@ -47,8 +48,8 @@ def router() -> Router:
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answers one search request of API Gateway, or checks one that was answered; never raises."""
+    """Answers a request of API Gateway or a look-up of ingest, or checks what was answered; never raises."""
     left_ms = min(limits.MAX_TIMEOUT_MS, context.get_remaining_time_in_millis() - ANSWER_MARGIN_MS)
     deadline = Deadline.after(left_ms, clock=time.monotonic)
-    serve = shadow.respond if shadow.is_check(event) else respond
+    serve = shadow.respond if shadow.is_check(event) else lookup if LOOKUP in event else respond
     return serve(event, router, observer=_observer, request_id=context.aws_request_id, deadline=deadline)

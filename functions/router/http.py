@@ -10,10 +10,11 @@ from functions.router import items
 from functions.router.service import Router
 from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.http import Request, Response, json_response
+from shardlake.contracts.patch import LOOKUP
 from shardlake.contracts.routing import check_query, find
 from shardlake.contracts.search import BatchRequest
 from shardlake.deadline import Deadline
-from shardlake.errors import InternalError, ShardlakeError
+from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.gateway import answer_event
 from shardlake.observability import Line, Observer
 
@@ -34,6 +35,19 @@ def respond(
         request_id=request_id,
         deadline=deadline,
     )
+
+
+def lookup(
+    event: Mapping[str, Any], router: Callable[[], Router], *, observer: Observer, request_id: str, deadline: Deadline
+) -> dict[str, Any]:
+    """Answers a look-up of items, or the error object; never raises."""
+    try:
+        with observer.invocation("lookup", request_id=request_id) as line:
+            return items.lookup(router(), event[LOOKUP], line, deadline)
+    except ShardlakeError as error:
+        return error.to_body()
+    except Exception:  # noqa: BLE001 - the outermost line: our bug becomes an answer; the observer has logged it
+        return InternalError("something broke on our side", kind=ErrorKind.INTERNAL).to_body()
 
 
 def _routed(request: Request, router: Router, line: Line) -> Response:

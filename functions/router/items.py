@@ -74,6 +74,34 @@ def scan_items(router: Router, name: str, query: Mapping[str, str], line: Line, 
     return {"items": found[:count], "after": found[count - 1]["id"] if len(found) > count else None}
 
 
+def lookup(router: Router, event: Mapping[str, Any], line: Line, limit: Deadline) -> dict[str, Any]:
+    """Returns items as they are, for whoever changes them: what ingest asks.
+
+    Returns:
+        {"items": [stored item with "vectors" {space: base64}], "position": of the log, "encoders": {space: digest}}.
+
+    Raises:
+        InvalidInput: the event asks nothing. NotFound: collection-not-found. Unavailable: no-shard-answered.
+    """
+    try:
+        name, ids = str(event["collection"]), tuple(map(str, event["ids"]))
+    except (KeyError, TypeError) as exc:
+        raise InvalidInput("the event is not a look-up") from exc
+    row, deadline = _collection(router, name), deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
+    line.add(collection=name, ids=len(ids))
+    schema, snapshot = schema_of_body(row.body), router.catalog.snapshot(row.uid)
+    if snapshot.pointer is None and not snapshot.pending:
+        return {"items": [], "position": 0, "encoders": {}}
+    version = router.versions.get(row.uid, snapshot, schema, deadline)
+    spaces = tuple(space.name for space in schema.stored_spaces)
+    told = _asked(router, version, LeafSearch(ids=ids, k=len(ids), include_vectors=spaces), deadline)
+    _refuse_failures(told)
+    answers = [answer for answer in told.values() if not isinstance(answer, ShardlakeError)]
+    items = [{**hit[2], "vectors": hit[3] or {}} for answer in answers for hit in answer["hits"]]
+    digests = {space: next(iter(version.digests[space])) for space in spaces if len(version.digests[space]) == 1}
+    return {"items": items, "position": snapshot.sequence, "encoders": digests}
+
+
 def _collection(router: Router, name: str) -> CollectionRow:
     if not is_name(name):
         raise NotFound("there is no such collection", kind=ErrorKind.COLLECTION_NOT_FOUND)

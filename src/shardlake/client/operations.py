@@ -129,6 +129,21 @@ def upsert(base: str, items: Sequence[Mapping[str, Any]], *, wait: bool = False)
     return answers.parsed(raw, answers.to_accepted, doing="upsert items")
 
 
+def patch_items(base: str, patches: Sequence[Mapping[str, Any]], *, wait: bool = False) -> Flow[answers.Accepted]:
+    """Changes attributes of up to 1,000 items; vectors stay. All patches are right, or none is accepted.
+
+    Args:
+        patches: {"id": …, "attributes": {name: value}}; None takes an attribute away.
+        wait: until every search that begins sees the changes; the answer says whether that came in time.
+
+    Raises:
+        InvalidInput: invalid-items; `context["items"]` has index, id, kind and message of each bad one.
+    """
+    body: dict[str, Any] = {"items": list(patches)}
+    raw = yield from send(Exchange(method="PATCH", url=f"{base}/items{_waiting(wait)}", json=body, safe=True))
+    return answers.parsed(raw, answers.to_accepted, doing="patch items")
+
+
 def delete_items(
     base: str, ids: Sequence[str] | None = None, *, filter: Mapping[str, Any] | None = None, wait: bool = False
 ) -> Flow[answers.Accepted]:

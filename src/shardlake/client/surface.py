@@ -29,6 +29,7 @@ class CollectionOperations:
     search = Operation(operations.search)
     search_batch = Operation(operations.search_batch)
     upsert = Operation(operations.upsert)
+    patch_items = Operation(operations.patch_items)
     delete_items = Operation(operations.delete_items)
     get_item = Operation(operations.get_item)
     scan_items = Operation(operations.scan_items)

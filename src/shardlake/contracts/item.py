@@ -120,7 +120,7 @@ class ItemValidator:
             NotImplementedYet: audio and video.
         """
         model = validated(ItemModel, value, kind=ErrorKind.INVALID_ITEM)
-        _check_id(model.id)
+        check_id(model.id)
         return ParsedItem(
             id=model.id,
             attributes=parse_attributes(model.attributes, self._attributes),
@@ -163,7 +163,7 @@ class ItemValidator:
 def parse_deletion(value: Json) -> str:
     """Returns the id of an item that shall be deleted. Raises InvalidInput (invalid-item)."""
     found = validated(DeletionModel, value, kind=ErrorKind.INVALID_ITEM).id
-    _check_id(found)
+    check_id(found)
     return found
 
 
@@ -178,7 +178,7 @@ def parse_deletions(model: DeleteItemsModel) -> list[str] | None:
     if model.ids is None:
         return None
     for each in model.ids:
-        _check_id(each)
+        check_id(each)
     return list(dict.fromkeys(model.ids))
 
 
@@ -264,7 +264,8 @@ def _is_placed(source: MediaSource) -> bool:
     return source.modality is Modality.IMAGE and "s3" in source.wire["image"]
 
 
-def _check_id(found: str) -> None:
+def check_id(found: str) -> None:
+    """Raises InvalidInput (invalid-item) unless an item may have that id."""
     if _CONTROL.search(found):
         raise InvalidInput("id: has a control character", kind=ErrorKind.INVALID_ITEM, at="id")
     if len(found.encode()) > limits.MAX_ID_BYTES:

@@ -20,6 +20,7 @@ from shardlake.contracts.collection import CollectionModel
 from shardlake.contracts.common import NAME_PATTERN
 from shardlake.contracts.encode import EncodeModel
 from shardlake.contracts.item import DeleteItemsModel, ItemModel, ItemsModel
+from shardlake.contracts.patch import PatchItemsModel, PatchModel
 from shardlake.contracts.rollback import RollbackModel
 from shardlake.contracts.routes import ROUTES, Route
 from shardlake.contracts.search import BatchRequest, SearchRequest
@@ -31,6 +32,7 @@ HTML = "text/html"
 BODIES: dict[str, type[BaseModel]] = {
     "put_collection": CollectionModel,
     "post_items": ItemsModel,
+    "patch_items": PatchItemsModel,
     "delete_items": DeleteItemsModel,
     "search": SearchRequest,
     "search_batch": BatchRequest,
@@ -48,6 +50,7 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "get_collection": {200: answers.CollectionAnswer},
     "drop_collection": {202: answers.DroppedAnswer},
     "post_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
+    "patch_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
     "delete_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
     "get_item": {200: answers.ItemAnswer},
     "scan_items": {200: answers.ItemsAnswer},
@@ -81,6 +84,7 @@ def document() -> dict[str, Any]:
     )
     schemas = definitions["$defs"]
     _name_members(schemas, "ItemsModel", "items", "ItemModel")
+    _name_members(schemas, "PatchItemsModel", "items", "PatchModel")
     _name_members(schemas, "BatchRequest", "searches", "SearchRequest")
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
@@ -106,7 +110,7 @@ def text() -> str:
 
 
 def _models() -> list[type[BaseModel]]:
-    found: list[type[BaseModel]] = [ErrorAnswer, ItemModel]
+    found: list[type[BaseModel]] = [ErrorAnswer, ItemModel, PatchModel]
     for route in ROUTES:
         used = (BODIES.get(route.operation), *ANSWERS.get(route.operation, {}).values())
         found += [model for model in used if model is not None]

@@ -73,7 +73,7 @@ ROUTES: tuple[Route, ...] = (
         query=("wait",),
     ),
     Route(
-        method="PATCH", path=_ITEMS, operation="patch_items", summary="Change attributes, keep vectors", served=False
+        method="PATCH", path=_ITEMS, operation="patch_items", summary="Change attributes, keep vectors", query=("wait",)
     ),
     Route(
         method="GET",

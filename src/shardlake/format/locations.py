@@ -22,6 +22,7 @@ DATA_PREFIX = "data/"
 API_FOLDER = ".api"  # inbox/{collection}/.api/{batch_id}.jsonl: what POST items wrote
 DELETES_FOLDER = "deletes/"  # below a collection's inbox: files of ids to be deleted
 DELETES_SUFFIX = ".deletes.jsonl"  # of such a file that the API wrote
+PATCHES_SUFFIX = ".patches.jsonl"  # of a file of changes that the API wrote
 _SEEN = re.compile(r"\.at-([0-9]{1,15})\.deletes\.jsonl$")
 
 
@@ -58,6 +59,16 @@ def api_deletes(collection: str, batch_id: str, seen: int | None = None) -> str:
     """
     at = "" if seen is None else f".at-{seen}"
     return inbox(collection, f"{API_FOLDER}/{batch_id}{at}{DELETES_SUFFIX}")
+
+
+def api_patches(collection: str, batch_id: str) -> str:
+    """Returns where the API puts changes of attributes."""
+    return inbox(collection, f"{API_FOLDER}/{batch_id}{PATCHES_SUFFIX}")
+
+
+def is_patches(name: str) -> bool:
+    """Returns whether a file of the inbox has changes of attributes."""
+    return name.startswith(f"{API_FOLDER}/") and name.endswith(PATCHES_SUFFIX)
 
 
 def is_deletes(name: str) -> bool:
