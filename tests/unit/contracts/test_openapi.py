@@ -26,7 +26,6 @@ STATUSES = {
     "put_collection": {200, 201}, "list_collections": {200}, "get_collection": {200}, "drop_collection": {202},
     "post_items": {200, 202}, "patch_items": {200, 202}, "delete_items": {200, 202},
     "search": {200}, "search_batch": {200}, "encode": {200}, "post_build": {202},
-    "patch_items": {200, 202}, "delete_items": {200, 202}, "search": {200}, "search_batch": {200}, "encode": {200}, "post_build": {202},
     "get_build": {200}, "list_versions": {200}, "rollback": {200}, "get_item": {200},
     "scan_items": {200}, "health": {200}, "console": {200},
     "post_uploads": {200}, "upload_status": {200},
