@@ -17,8 +17,9 @@ from shardlake.contracts.shard import LeafSearch
 from shardlake.core import training
 from shardlake.errors import ErrorKind, Unavailable
 from shardlake.format import locations
-from shardlake.testing import LostReplyCatalog, MemoryCatalog, MemoryStore, WrappedCatalog, WrappedStore
+from shardlake.testing import LostReplyCatalog, WrappedCatalog, WrappedStore
 from shardlake.types import AttributeType
+from tests.fuses import Fuse, FusedCatalog, FusedStore, Killed
 from tests.lake import EPOCH, NAME, UID, Lake, item, items_of, schema, space, unit_rows
 
 NUMBER = {"number": AttributeType.INT}
@@ -27,60 +28,6 @@ SMALL = [item(f"i{i:03d}", {"v": [i, 1, 2], **({"w": [i, i]} if i % 3 else {})},
 SMALL_SCHEMA = schema(space(3), space(2, "w"), target_rows=10, attributes=NUMBER)
 # Training of 1,000 rows with codes; a build of them is slow, so it is killed at its writes only.
 CODED = items_of(unit_rows(training.MIN_ROWS_FOR_CODES, 2))
-
-
-class Killed(BaseException):
-    """The process is gone: nobody catches this."""
-
-
-class Fuse:
-    """Raises at the n-th call, once."""
-
-    def __init__(self, at: int | None, error: Callable[[], BaseException], names: frozenset[str] | None = None) -> None:
-        self.calls = 0
-        self._at = at
-        self._error = error
-        self._names = names
-
-    def tick(self, operation: str) -> None:
-        """Counts a call; raises where the fuse ends."""
-        if self._names is not None and operation not in self._names:
-            return
-        self.calls += 1
-        if self.calls - 1 == self._at:
-            raise self._error()
-
-
-class FusedStore(WrappedStore):
-    """A store that breaks before or after one of its operations."""
-
-    def __init__(self, inner: MemoryStore, before: Fuse, after: Fuse) -> None:
-        super().__init__(inner)
-        self._before, self._after = before, after
-
-    def before(self, operation: str, key: str) -> None:
-        """May raise before the operation is done."""
-        self._before.tick(operation)
-
-    def after(self, operation: str, key: str) -> None:
-        """May raise after it was done."""
-        self._after.tick(operation)
-
-
-class FusedCatalog(WrappedCatalog):
-    """A catalog that breaks before or after one of its operations."""
-
-    def __init__(self, inner: MemoryCatalog, before: Fuse, after: Fuse) -> None:
-        super().__init__(inner)
-        self._before, self._after = before, after
-
-    def before(self, operation: str) -> None:
-        """May raise before the operation is done."""
-        self._before.tick(operation)
-
-    def after(self, operation: str) -> None:
-        """May raise after it was done."""
-        self._after.tick(operation)
 
 
 def _small(scratch: Path) -> Lake:
