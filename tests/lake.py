@@ -259,7 +259,9 @@ class Lake:
         serving = self._router
         assert serving is not None
         event = recorded("http_api_v2") | dict(more)
-        event["rawPath"] = event["requestContext"]["http"]["path"] = f"/v1/collections/{NAME}/{path}"
+        event["rawPath"] = event["requestContext"]["http"]["path"] = (
+            f"/v1/collections/{NAME}{'' if path.startswith('@') else '/'}{path}"
+        )
         event["requestContext"]["http"]["method"] = method
         raw = http.respond(
             event,

@@ -11,12 +11,11 @@ from typing import Any
 from functions.router.answer import failure
 from functions.router.fanout import Told, fan_out
 from functions.router.service import Router
+from functions.router.snapshots import Found
 from functions.router.timing import deadline_of
 from functions.router.versions import Version
 from shardlake import limits
-from shardlake.catalog.base import CollectionRow
 from shardlake.contracts.collection import schema_of_body
-from shardlake.contracts.common import is_name
 from shardlake.contracts.shard import LeafSearch
 from shardlake.contracts.shard_wire import decode_vector
 from shardlake.core.topk import merge_by_id
@@ -34,9 +33,10 @@ def get_item(router: Router, name: str, item_id: str, line: Line, limit: Deadlin
         NotFound: collection-not-found, item-not-found. Unavailable: no-shard-answered, where the item may lie in a
             shard that failed.
     """
-    row, deadline = _collection(router, name), deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
-    spaces = tuple(space.name for space in schema_of_body(row.body).stored_spaces)
-    version = _current(router, row, deadline)
+    deadline = deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
+    found = router.snapshots.find(name)
+    spaces = tuple(space.name for space in schema_of_body(found.row.body).stored_spaces)
+    version = _version(router, found, deadline)
     line.add(version=version.name if version else None)
     told: Mapping[int, Told] = {}
     if version is not None and 0 < len(item_id.encode("utf-8", "replace")) <= limits.MAX_ID_BYTES:
@@ -59,8 +59,8 @@ def scan_items(router: Router, name: str, query: Mapping[str, str], line: Line, 
         NotFound: collection-not-found. InvalidInput: a limit that is none. Unavailable: no-shard-answered.
     """
     after, count = query.get("after"), _limit(query.get("limit"))
-    row, deadline = _collection(router, name), deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
-    version = _current(router, row, deadline)
+    deadline = deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
+    version = _version(router, router.snapshots.find(name), deadline)
     if version is None:
         return {"items": [], "after": None}
     line.add(version=version.name)
@@ -87,32 +87,29 @@ def lookup(router: Router, event: Mapping[str, Any], line: Line, limit: Deadline
         name, ids = str(event["collection"]), tuple(map(str, event["ids"]))
     except (KeyError, TypeError) as exc:
         raise InvalidInput("the event is not a look-up") from exc
-    row, deadline = _collection(router, name), deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
+    deadline = deadline_of([{"timeout_ms": TIMEOUT_MS}], limit, router.clock)
     line.add(collection=name, ids=len(ids))
-    schema, snapshot = schema_of_body(row.body), router.catalog.snapshot(row.uid)
-    if snapshot.pointer is None and not snapshot.pending:
+    found = router.snapshots.find(name)
+    version = _version(router, found, deadline)
+    if version is None:
         return {"items": [], "position": 0, "encoders": {}}
-    version = router.versions.get(row.uid, snapshot, schema, deadline)
-    spaces = tuple(space.name for space in schema.stored_spaces)
+    spaces = tuple(space.name for space in schema_of_body(found.row.body).stored_spaces)
     told = _asked(router, version, LeafSearch(ids=ids, k=len(ids), include_vectors=spaces), deadline)
     _refuse_failures(told)
     answers = [answer for answer in told.values() if not isinstance(answer, ShardlakeError)]
     items = [{**hit[2], "vectors": hit[3] or {}} for answer in answers for hit in answer["hits"]]
     digests = {space: next(iter(version.digests[space])) for space in spaces if len(version.digests[space]) == 1}
-    return {"items": items, "position": snapshot.sequence, "encoders": digests}
+    return {"items": items, "position": found.current.sequence, "encoders": digests}
 
 
-def _collection(router: Router, name: str) -> CollectionRow:
-    if not is_name(name):
-        raise NotFound("there is no such collection", kind=ErrorKind.COLLECTION_NOT_FOUND)
-    return router.catalog.get_collection(name)
-
-
-def _current(router: Router, row: CollectionRow, deadline: Deadline) -> Version | None:
-    snapshot = router.catalog.snapshot(row.uid)
-    if snapshot.pointer is None and not snapshot.pending:
+def _version(router: Router, found: Found, deadline: Deadline) -> Version | None:
+    """Returns what is meant, opened; None where the collection has nothing yet. Raises NotFound: version-not-found."""
+    if found.name is None:
         return None
-    return router.versions.get(row.uid, snapshot, schema_of_body(row.body), deadline)
+    snapshot = router.snapshots.named(found.row.uid, found.name, found.current)
+    if snapshot is None:
+        raise NotFound("there is no such version, or it is gone", kind=ErrorKind.VERSION_NOT_FOUND)
+    return router.versions.get(found.row.uid, snapshot, schema_of_body(found.row.body), deadline)
 
 
 def _asked(router: Router, version: Version, leaf: LeafSearch, deadline: Deadline) -> dict[int, Told]:

@@ -15,14 +15,14 @@ from functions.router.fanout import Gathered, Told, Wanted, fan_out
 from functions.router.hits import joined, missing_hits, more_groups
 from functions.router.plan import Plan, plan
 from functions.router.request import Asked, parse_search
+from functions.router.snapshots import Snapshots
 from functions.router.terms import Terms
 from functions.router.timing import Timer, deadline_of
 from functions.router.versions import Version, Versions
 from functions.router.warming import Warming
-from shardlake.catalog.base import Catalog, Snapshot
-from shardlake.catalog.log import UNBUILT, name_of, snapshot_at, split_name
+from shardlake import limits
+from shardlake.catalog.base import Catalog
 from shardlake.contracts.collection import schema_of_body
-from shardlake.contracts.common import is_name
 from shardlake.contracts.encode import DESCRIBE, EncoderInfo, decode_description
 from shardlake.contracts.media import inbox_of
 from shardlake.contracts.shard import LeafSearch
@@ -61,6 +61,14 @@ class Router:
     draw: Callable[[], float] = lambda: 1.0  # in [0, 1): which answers are checked (`shadow`); by default none
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
     _terms: list[Terms] = field(default_factory=list)
+    _snapshots: list[Snapshots] = field(default_factory=list)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What reads collections and their snapshots, and keeps what it has read."""
+        if not self._snapshots:
+            self._snapshots.append(Snapshots(self.catalog, self.clock))
+        return self._snapshots[0]
 
     def search(
         self,
@@ -74,7 +82,7 @@ class Router:
         """Answers searches of one collection with one fan-out; the outcome of each, in order.
 
         Args:
-            collection: its name.
+            collection: its name, or name@snapshot.
             bodies: of the searches; they share the shortest of their timeouts.
             line: takes what is to be logged.
             limit: the latest time at which the function itself must answer.
@@ -85,20 +93,18 @@ class Router:
         """
         timer = Timer(self.clock)
         deadline = deadline_of(bodies, limit, self.clock)
-        if not is_name(collection):
-            raise NotFound("there is no such collection", kind=ErrorKind.COLLECTION_NOT_FOUND)
         with timer.phase("plan"):
-            row = self.catalog.get_collection(collection)
+            found = self.snapshots.find(collection, eventual=all(map(_is_eventual, bodies)))
+            row, current = found.row, found.current
             schema = schema_of_body(row.body)
             parsed = [self._parsed(body, schema, row.uid, deadline) for body in bodies]
-            current = self.catalog.snapshot(row.uid)
         outcomes: dict[int, Outcome] = {n: one for n, one in enumerate(parsed) if isinstance(one, ShardlakeError)}
         asked = {number: one for number, one in enumerate(parsed) if isinstance(one, Asked)}
-        for name, numbers in _by_snapshot(asked, name_of(current) if pinned is None else pinned).items():
+        for name, numbers in _by_snapshot(asked, found.name if pinned is None else pinned).items():
             part = {number: asked[number] for number in numbers}
-            snapshot = None if name is None else snapshot_of(self.catalog, row.uid, name, current)
+            snapshot = None if name is None else self.snapshots.named(row.uid, name, current)
             if snapshot is None:
-                outcomes |= {number: _unversioned(one, timer) for number, one in part.items()}
+                outcomes |= {number: _unversioned(one, name, timer) for number, one in part.items()}
             else:
                 opened = self.versions.get(row.uid, snapshot, schema, deadline, spaces=_probing(part))
                 outcomes |= _Request(self, part, opened, timer, deadline).run(line)
@@ -248,27 +254,16 @@ def _by_snapshot(asked: Mapping[int, Asked], current: str | None) -> dict[str | 
     return found
 
 
-def snapshot_of(catalog: Catalog, uid: str, name: str, current: Snapshot) -> Snapshot | None:
-    """Returns the snapshot of a name, or None where there is none. Cost: nothing where it is the current one."""
-    if name == name_of(current):
-        return current
-    parts = split_name(name)
-    if parts is None:
-        return None
-    version, aside, sequence = parts
-    pointer = next((one for one in catalog.versions(uid) if one.version == version), None)
-    if pointer is None and version != UNBUILT:
-        return None
-    rows = catalog.segments(uid, after=pointer.through if pointer else 0) if sequence else []
-    return snapshot_at(pointer, aside, sequence, rows)
+def _is_eventual(body: Mapping[str, Any]) -> bool:
+    return body.get("consistency") == "eventual"
 
 
-def _unversioned(asked: Asked, timer: Timer) -> Outcome:
-    if asked.cursor is not None:
+def _unversioned(asked: Asked, name: str | None, timer: Timer) -> Outcome:
+    if name is not None:
         return NotFound(
-            "the version that the cursor belongs to is gone: search again from the first page",
+            "there is no such version, or it is gone: without a cursor and an @ the current one is searched",
             kind=ErrorKind.VERSION_NOT_FOUND,
-            version=asked.cursor.version,
+            version=name[: limits.MAX_NAME_LENGTH],
         )
     return answer.empty(asked, Costs(invocations=1, cold_starts=0, gb_seconds=0.0, took_ms=timer.total()))
 

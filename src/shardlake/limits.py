@@ -72,6 +72,7 @@ MAX_LISTS_PER_SHARD = 262_144
 MAX_SHARDING_VALUES = 1_000_000  # of the attribute that decides the shards
 MAX_MANIFEST_BYTES = 64 * MIB
 
+EVENTUAL_MAX_AGE_S = 5.0  # of what a search with `consistency: eventual` may go by
 WARM_UP_MS = 20_000  # of one warm-up: well under the 30 s that shard_search has
 MAX_ZONE_MAPS_BYTES = 256 * 1024  # of one shard row: DynamoDB bounds an item at 400 KB (AWS quotas, 2026-11)
 MAX_SUMMARY_VALUES_BYTES = 4 * 1024  # the distinct values of one keyword in a shard row, as JSON
