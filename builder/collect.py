@@ -77,7 +77,7 @@ class Collector:
         kept = {pointer.version for pointer in self.catalog.versions(uid)}
         # Listed before the log is read: what is added meanwhile is no garbage, and is too young anyway.
         objects = list(self.store.list(locations.collection_root(uid)))
-        segments = {row.key.removesuffix(".seg") for row in self.catalog.segments(uid)}
+        segments = {row.key.removesuffix(".seg") for row in self.catalog.segments(uid) if not row.is_mark}
         builds: dict[str, bool] = {}
         garbage = [info for info in objects if self._is_garbage(uid, info, kept, segments, builds)]
         return self._remove(garbage, forgotten)

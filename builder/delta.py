@@ -52,8 +52,8 @@ def write_delta(items: Sequence[SegmentItem], schema: CollectionSchema) -> Delta
         items: of the segment, as they came: of each id the last one counts, and none where that is a tombstone.
         schema: of the collection.
 
-    Cost: of 1,000 items × 256 with five attributes 35 ms, of one item 4 ms; memory, twice the items. Columns and texts
-        go through files of a temporary folder.
+    Cost: of 1,000 items × 256 with four values and a text of twenty words each 65 ms, of one item 4 ms (one core of an
+        Intel Xeon, 2026-11); memory, twice the items. Columns and texts go through files of a temporary folder.
     """
     live = _live(items)
     if not live:

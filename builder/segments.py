@@ -1,12 +1,14 @@
 """The objects of a segment: its items for builds, the ids it overwrites, and its delta for searches until then.
 
-Each is written where none is. A repetition writes what stands already, but for vectors, which encoders round otherwise
-from run to run: either is right, and what stands is what is told of it. So readers may keep what they read of a key.
+The three must tell of the same items, whoever wrote them, since a run that broke off may have written some. So only the
+first is made of the items given: the segment that stands, ours or that of a former run, decides, and the other two are
+functions of its bytes. Encoders round differently from run to run, and a deployment may change a model in between:
+neither can set a delta apart from its segment. What stands is never written over, so readers may keep what they read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from builder.delta import Delta, reread, write_delta
@@ -14,7 +16,7 @@ from shardlake.catalog.base import DeltaRow, SegmentRow
 from shardlake.errors import Conflict, ErrorKind
 from shardlake.format import locations
 from shardlake.format.overwrites import Part, encode_overwrites, encode_parts
-from shardlake.format.segment import SegmentItem, encode_segment
+from shardlake.format.segment import SegmentItem, decode_segment, encode_segment
 from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.store.base import ObjectStore
 from shardlake.types import CollectionSchema
@@ -29,57 +31,62 @@ def write_segment(
     encoders: Mapping[str, str],
     parts: Sequence[Part] = (),
 ) -> SegmentRow:
-    """Writes a segment; returns its row with what is known of the objects.
+    """Writes what does not stand yet of a segment; returns its row with what is known of the objects that stand then.
 
     Args:
         store: of the objects.
-        row: of the segment, with the key of its items; sizes, encoders and delta are filled in here.
+        row: of the segment, whose key tells ids and payloads of these items from any others; rows, sizes, encoders and
+            delta are filled in here.
         items: of the segment, deletions among them; of each id the last one counts.
         schema: of the collection.
         encoders: {space: digest of the encoder that made vectors of it}.
         parts: the segments that were merged into this one.
 
     Raises:
-        ShardlakeError: as the store does; then what was written is of no use to anybody.
+        FormatError: when what stands there is no such segment. Whatever the store raises.
+
+    Cost: one PUT an object; one GET more for each that a former run has written otherwise.
     """
+    body = encode_segment(items, schema.spaces, encoders)
+    standing = _standing(store, row.key, body)
+    if standing is not body:
+        segment = decode_segment(standing)
+        items, encoders = segment.items(), segment.encoders
+    size = len(standing)
+    del body, standing  # the delta is as large again
     ids = encode_parts(parts) if parts else encode_overwrites(item.id for item in items)
     return replace(
         row,
         rows=len(items),
-        bytes=_write_once(store, row.key, encode_segment(items, schema.spaces, encoders)),
-        ids_bytes=_write_once(store, locations.overwrites(row.key), ids),
+        bytes=size,
+        ids_bytes=len(_standing(store, locations.overwrites(row.key), ids)),
         encoders=dict(encoders),
-        delta=_write_delta(store, locations.delta(row.key), write_delta(items, schema)),
+        delta=_standing_delta(store, locations.delta(row.key), write_delta(items, schema)),
     )
 
 
-def _write_delta(store: ObjectStore, key: str, made: Delta | None) -> DeltaRow | None:
+def _standing_delta(store: ObjectStore, key: str, made: Delta | None) -> DeltaRow | None:
     if made is None:
         return None
-    data = made.data
-    if not _is_written(lambda: store.put_if_absent(key, data)):
-        made = reread(store.get(key, max_bytes=MAX_BLOCK_BYTES), made)
+    standing = _standing(store, key, made.data)
+    # Of one segment every run makes the same bytes, but another release may lay them down in another way.
+    found = made if standing is made.data else reread(standing, made)
     return DeltaRow(
-        rows=made.rows,
-        bytes=len(made.data),
-        footer_offset=made.footer_offset,
-        checksum=made.checksum,
-        zone_maps=made.zone_maps,
-        summaries=made.summaries,
+        rows=found.rows,
+        bytes=len(found.data),
+        footer_offset=found.footer_offset,
+        checksum=found.checksum,
+        zone_maps=found.zone_maps,
+        summaries=found.summaries,
     )
 
 
-def _write_once(store: ObjectStore, key: str, body: bytes) -> int:
-    written = _is_written(lambda: store.put_if_absent(key, body))
-    return len(body) if written else store.head(key).size_bytes
-
-
-def _is_written(put: Callable[[], object]) -> bool:
-    """Returns whether the bytes stand; not, where a former attempt has written others under the key."""
+def _standing(store: ObjectStore, key: str, body: bytes) -> bytes:
+    """Writes an object where none is; returns the bytes that stand there then: `body` itself, or others."""
     try:
-        put()
+        store.put_if_absent(key, body)
     except Conflict as error:
         if error.kind is not ErrorKind.OBJECT_EXISTS:
             raise
-        return False
-    return True
+        return store.get(key, max_bytes=MAX_BLOCK_BYTES)
+    return body

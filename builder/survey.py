@@ -17,6 +17,7 @@ import numpy.typing as npt
 from builder.context import BuildContext
 from builder.ranged import RangedFile
 from shardlake.catalog.base import Ranges, SegmentRow
+from shardlake.catalog.log import mark
 from shardlake.errors import Conflict, ErrorKind
 from shardlake.format.container import Container, expect
 from shardlake.format.segment import SEGMENT_KIND, Segment, SegmentVectors, check_strings, decode_segment, vectors_of
@@ -65,10 +66,11 @@ def survey(context: BuildContext) -> Survey:
 def _make(context: BuildContext) -> Container:
     pointer = context.catalog.pointer(context.uid)
     skipped = pointer.skipped if pointer else ()
-    log = context.catalog.segments(context.uid)
-    segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
-    if not segments:
+    if all(row.is_mark for row in context.catalog.segments(context.uid)):
         raise Conflict("nothing was ingested yet: add items, then build", kind=ErrorKind.NOTHING_TO_BUILD)
+    through = _cut(context)
+    log = [row for row in context.catalog.segments(context.uid) if row.sequence <= through and not row.is_mark]
+    segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
     read = [_read_ids(context, row) for row in segments]
     newest = _newest([ids.digests for ids in read])
     live = [rows & ~ids.deleted for rows, ids in zip(newest, read, strict=True)]
@@ -79,7 +81,7 @@ def _make(context: BuildContext) -> Container:
         "parent": pointer.version if pointer else None,
         "segments": [[row.segment_id, row.key] for row in segments],
         "encoders": _one_encoder_a_space([ids.encoders for ids, rows in zip(read, live, strict=True) if rows.any()]),
-        "through": log[-1].sequence,
+        "through": through,
         "skipped": skipped,
         "parts": parts_of([int(rows.sum()) for rows in live], [row.bytes for row in segments], context.part_rows),
     }
@@ -112,6 +114,17 @@ def _one_encoder_a_space(found: Sequence[dict[str, str]]) -> dict[str, str]:
                     space=space,
                 )
     return encoders
+
+
+def _cut(context: BuildContext) -> int:
+    """Cuts the log and returns where: what compaction makes of it later lies wholly before or behind."""
+    while True:
+        head = context.catalog.log_head(context.uid)
+        try:
+            return context.catalog.append(context.uid, mark(context.build_id, context.clock()), head=head).sequence
+        except Conflict as conflict:  # a segment was added at this moment
+            if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
+                raise
 
 
 class _Ids(NamedTuple):

@@ -26,7 +26,7 @@ def post_build(world: World, request: Request, *, name: str) -> Response:
     if request.body.strip() and parse_object(request.body):
         raise InvalidInput("a build takes no parameters")
     row = world.collection(name)
-    if not world.catalog.log_head(row.uid).sequence and not world.catalog.segments(row.uid):
+    if all(segment.is_mark for segment in world.catalog.segments(row.uid)):
         raise Conflict("nothing has been taken in yet", kind=ErrorKind.NOTHING_TO_BUILD, collection=name)
     now = world.timestamp()
     build = BuildRow(

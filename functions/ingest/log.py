@@ -109,7 +109,7 @@ class Log:
         rows = self._known.setdefault(uid, _Known()).read_on(self._catalog, uid)
         later: set[bytes] = set()
         for row in rows:
-            if row.order > order or (seen is not None and row.sequence > seen):
+            if not row.is_mark and (row.order > order or (seen is not None and row.sequence > seen)):
                 parts = self._parts_of(row)
                 later.update(*(p.ids for p in parts if p.order > order or (seen is not None and p.sequence > seen)))
         return frozenset(later)

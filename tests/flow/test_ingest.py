@@ -16,9 +16,15 @@ from functions.ingest.rejects import PART_BYTES
 from shardlake import limits
 from shardlake.catalog.base import ReceiptState
 from shardlake.errors import Unavailable
+from shardlake.format import locations
+from shardlake.format.container import Container
+from shardlake.format.overwrites import decode_overwrites
 from shardlake.format.segment import Segment, decode_segment
+from shardlake.format.shard import SHARD_KIND
 from shardlake.testing import FlakyStore, LostReplyStore
+from tests.leaf_searches import leaf_search
 from tests.small_world import PICTURES, VECTORS, SmallWorld, picture, recorded, vector_of
+from tests.tiny_shard import opened
 
 NAME = "films"
 INBOX = f"inbox/{NAME}/"
@@ -77,6 +83,39 @@ def test_lines_become_a_segment_and_a_receipt(world: SmallWorld) -> None:
     found = receipt(world, "a.jsonl")
     assert (found.state, found.accepted, found.rejected, found.error) == (ReceiptState.DONE, 2, 0, None)
     assert found.etag == world.objects.head(f"{INBOX}a.jsonl").etag
+
+
+def test_a_segment_comes_with_its_ids_and_with_a_shard_that_can_be_searched(world: SmallWorld) -> None:
+    body = jsonl(item(0), item(1), {**item(0), "attributes": {"price": 9}})
+    world.deliver(world.drop(f"{INBOX}a.jsonl", body))
+
+    (row,) = world.catalog.segments(uid(world))
+    seg, ids_key, shard = row.key, locations.overwrites(row.key), locations.delta(row.key)
+    assert world.keys("data/") == sorted([seg, ids_key, shard])
+    assert decode_overwrites(world.objects.objects[ids_key]) == [b"i0", b"i1"]
+    data = world.objects.objects[shard]
+    tail = Container(data, SHARD_KIND).directory.block("list_rows/v").offset
+    found = opened(data, tail).search(
+        leaf_search("v", np.array([1, 0, 0, 0], np.float32), filter=["gte", "price", 1.0])
+    )
+    assert [hit.id for hit in found.hits] == ["i1", "i0"]
+
+
+def test_an_item_that_was_refused_in_a_run_and_is_not_in_the_next_is_not_lost() -> None:
+    world = SmallWorld()
+    world.create(NAME, PICTURES)
+    image = {"s3": f"s3://lake/{INBOX}later.png"}
+    event = world.drop(
+        f"{INBOX}a.jsonl", jsonl({"id": "x", "media": {"text": "x"}}, {"id": "p", "media": {"image": image}})
+    )
+    world.deliver(event)
+    assert (ids(world), [one["kind"] for one in rejects(world)]) == (["x"], ["invalid-media"])
+
+    world.objects.put(f"{INBOX}later.png", picture())
+    world.deliver(event)
+
+    assert set(ids(world)) == {"x", "p"}
+    assert receipt(world, "a.jsonl").accepted == 2
 
 
 def test_posted_items_take_the_same_way_in(world: SmallWorld) -> None:

@@ -63,7 +63,7 @@ def test_the_version_of_every_answer_can_be_asked_for_again(lake: Lake) -> None:
         ["b", "c"],
         ["a", "b", "d"],
     ]
-    assert list(seen)[-1] == f"{first}~4+5"
+    assert list(seen)[-1] == f"{first}~6+7"
     for name, ids in seen.items():
         assert at(lake, name) == ids
         assert at(lake, name, query={"vector": {"v": [1, 0, 0, 0]}}) == ids

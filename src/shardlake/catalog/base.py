@@ -142,6 +142,11 @@ class SegmentRow:
         return self.identity or self.segment_id
 
     @property
+    def is_mark(self) -> bool:
+        """Whether it is no segment, but the place where a build has cut the log: nothing is merged across it."""
+        return not self.key
+
+    @property
     def begins(self) -> LogPosition:
         """The first place of the log that it stands for; the last is its `sequence`."""
         return self.first or self.sequence

@@ -14,8 +14,15 @@ _NAME = re.compile(r"(?P<version>[^~+]+)(~(?P<aside>[0-9]{1,15}))?(\+(?P<sequenc
 
 
 def is_pending(pointer: Pointer | None, row: SegmentRow) -> bool:
-    """Returns whether a segment of the log is neither in the current version nor set aside."""
-    return pointer is None or pointer.has_pending(row.sequence)
+    """Returns whether a segment of the log is neither in the current version nor set aside; a mark never is."""
+    return not row.is_mark and (pointer is None or pointer.has_pending(row.sequence))
+
+
+def mark(name: str, created_at: str) -> SegmentRow:
+    """Returns a row that cuts the log where it is added. Of one name, the first stands."""
+    return SegmentRow(
+        segment_id=name, order="", key="", rows=0, bytes=0, source="", created_at=created_at, identity=f"mark-{name}"
+    )
 
 
 def name_of(snapshot: Snapshot) -> str | None:

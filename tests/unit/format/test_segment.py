@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 
 from shardlake.errors import FormatError
 from shardlake.format.container import Container, ContainerWriter
 from shardlake.format.segment import SEGMENT_KIND, Segment, SegmentItem, decode_segment, encode_segment
+from shardlake.types import SpaceSpec
 from tests.lake import item, space
-from tests.unit.format.lies import array_lies, lying_directories, what_breaks
+from tests.unit.format.lies import array_lies, directory_of, lying_directories, what_breaks, with_directory
 
 SPACES = (space(3, "a"), space(2, "b"))
 ITEMS = [
@@ -23,6 +26,9 @@ ITEMS = [
     item("", {"a": [0, 0, -1]}),
     SegmentItem(id="bare", payload=b"", vectors={}),
 ]
+
+
+TOMBSTONE = ITEMS[-1]
 
 
 def _plain(segment: Segment) -> list[Any]:
@@ -44,8 +50,50 @@ def test_items_come_back_as_they_went_in() -> None:
     assert spaces == {"a": ([0, 3], [[1, 2, 3], [0, 0, -1]]), "b": ([0, 1], [[4, 5], [6, 7]])}
 
 
+def test_a_segment_gives_the_items_it_was_made_of_and_tells_which_are_deleted() -> None:
+    segment = decode_segment(encode_segment(ITEMS, SPACES, {"a": "d1"}))
+
+    assert encode_segment(segment.items(), SPACES, segment.encoders) == encode_segment(ITEMS, SPACES, {"a": "d1"})
+    assert segment.deleted.tolist() == [one is TOMBSTONE for one in ITEMS]
+    assert [one.is_tombstone for one in segment.items()] == segment.deleted.tolist()
+    assert segment.encoders == {"a": "d1"}
+    assert decode_segment(encode_segment(ITEMS, SPACES)).encoders == {}
+
+
+def test_a_segment_may_hold_tombstones_alone() -> None:
+    segment = decode_segment(encode_segment([TOMBSTONE, TOMBSTONE], SPACES))
+
+    assert (segment.ids, segment.deleted.tolist()) == ([TOMBSTONE.id] * 2, [True, True])
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_tombstone_with_a_vector_is_a_format_error(space: SpaceSpec) -> None:
+    vectors = {space.name: np.ones(space.dimension, np.float32)}
+
+    with pytest.raises(FormatError, match="deleted"):
+        decode_segment(encode_segment([item("a"), replace(TOMBSTONE, vectors=vectors)], SPACES))
+
+
+def test_encoders_that_are_no_digests_are_a_format_error() -> None:
+    for lie in ([], "x", {"a": 1}, {"a": None}, 0):
+        with pytest.raises(FormatError):
+            decode_segment(_stating(encode_segment(ITEMS, SPACES), lie))
+
+
+def _stating(data: bytes, encoders: object) -> bytes:
+    directory = directory_of(data)
+    directory["meta"]["encoders"] = encoders
+    return with_directory(data, directory)
+
+
 def test_a_segment_may_be_empty() -> None:
     assert _read(encode_segment([], SPACES)) == [[], [], {"a": ([], []), "b": ([], [])}]
+
+
+def test_an_empty_segment_has_no_items() -> None:
+    segment = decode_segment(encode_segment([], SPACES))
+
+    assert (segment.items(), segment.deleted.tolist(), segment.rows) == ([], [], 0)
 
 
 def test_the_same_items_give_the_same_bytes() -> None:
