@@ -120,6 +120,7 @@ def handler(event, context):
     for name, call in {
         "get shard": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/versions/v/x"),
         "get segment": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/segments/x"),
+        "get artefact": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/builds/b/x"),
         "get inbox": lambda: store.get_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="inbox/x"),
         "put data": lambda: store.put_object(Bucket=os.environ["SHARDLAKE_BUCKET"], Key="data/u/versions/y", Body=b""),
         "get row": lambda: boto3.client("dynamodb").get_item(
@@ -138,13 +139,13 @@ def handler(event, context):
 def test_a_function_may_do_what_its_role_allows_and_nothing_else(code: Path, data_dir: Path) -> None:
     (code / "functions" / "shard_search" / "handler.py").write_text(ATTEMPT)
     cloud = up(data_dir, 0, code_path=code)
-    for key in ("data/u/versions/v/x", "data/u/segments/x", "inbox/x"):
+    for key in ("data/u/versions/v/x", "data/u/segments/x", "data/u/builds/b/x", "inbox/x"):
         client(cloud, "s3").put_object(Bucket=cloud.bucket, Key=key, Body=b"bytes")
 
     answer = client(cloud, "lambda").invoke(FunctionName=cloud.outputs["ShardSearchFunction"])
 
     assert json.loads(answer["Payload"].read()) == [
-        ["get segment", "AccessDenied"],
+        ["get artefact", "AccessDenied"],
         ["get inbox", "AccessDenied"],
         ["put data", "AccessDenied"],
         ["get row", "AccessDeniedException"],
