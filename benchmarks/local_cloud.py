@@ -59,7 +59,7 @@ def _fill(cloud: CloudStatus, base: corpus.Vectors, shards: int, folder: Path) -
         "attributes": {"number": {"type": "int"}},
         "sharding": {"by": "cluster", "target_rows": -(-len(base) // shards)},
     }
-    paths = [_parquet(base, start, folder) for start in range(0, len(base), FILE_ROWS)]
+    paths = [parquet(base, start, folder) for start in range(0, len(base), FILE_ROWS)]
     files = [LocalFile(name=path.name, source=path) for path in paths]
     with Client(cloud.url) as client:
         client.collections.create("bench", schema)
@@ -80,9 +80,12 @@ def _fill(cloud: CloudStatus, base: corpus.Vectors, shards: int, folder: Path) -
     }
 
 
-def _parquet(base: corpus.Vectors, start: int, folder: Path) -> Path:
-    part = base[start : start + FILE_ROWS]
-    numbers = list(range(start, start + len(part)))
+def parquet(
+    base: corpus.Vectors, start: int, folder: Path, *, rows: int = FILE_ROWS, ids: npt.NDArray[np.int64] | None = None
+) -> Path:
+    """Writes some rows as a file of items, under ids of their own numbers or of others; returns its path."""
+    part = base[start : start + rows]
+    numbers = (np.arange(start, start + len(part)) if ids is None else ids).tolist()
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), part.shape[1])
     table = pa.table(
         {

@@ -68,7 +68,7 @@ def _make(context: BuildContext) -> Container:
     skipped = pointer.skipped if pointer else ()
     if all(row.is_mark for row in context.catalog.segments(context.uid)):
         raise Conflict("nothing was ingested yet: add items, then build", kind=ErrorKind.NOTHING_TO_BUILD)
-    through = _cut(context)
+    through = _cut(context, pointer.version if pointer else "")
     log = [row for row in context.catalog.segments(context.uid) if row.sequence <= through and not row.is_mark]
     segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
     read = [_read_ids(context, row) for row in segments]
@@ -116,12 +116,16 @@ def _one_encoder_a_space(found: Sequence[dict[str, str]]) -> dict[str, str]:
     return encoders
 
 
-def _cut(context: BuildContext) -> int:
-    """Cuts the log and returns where: what compaction makes of it later lies wholly before or behind."""
+def _cut(context: BuildContext, parent: str) -> int:
+    """Cuts the log and returns where: what compaction makes of it later lies wholly before or behind.
+
+    A build that is killed here and run again finds its own cut; one that lost to another and begins anew makes another.
+    """
+    row = mark(f"{context.build_id}-{parent}", context.clock())
     while True:
         head = context.catalog.log_head(context.uid)
         try:
-            return context.catalog.append(context.uid, mark(context.build_id, context.clock()), head=head).sequence
+            return context.catalog.append(context.uid, row, head=head).sequence
         except Conflict as conflict:  # a segment was added at this moment
             if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
                 raise

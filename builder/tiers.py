@@ -15,8 +15,8 @@ from shardlake.catalog.base import MAX_SEGMENTS_PER_COMPACTION, Pointer, Segment
 from shardlake.limits import MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
 
 FANOUT = 8  # segments of one size that become one of the next
-MIN_ROWS_TO_BUILD = 20_000  # pending, for a build to begin by itself
-SHARE_TO_BUILD = 0.1  # of the version's rows, likewise: a build costs as much as the version is large
+MIN_ROWS_TO_BUILD = 50_000  # pending, for a build to begin by itself: what 10 ms of a core score
+SHARE_TO_BUILD = 0.2  # of the version's rows, likewise: a build costs as much as the version is large
 MAX_PENDING = 64  # segments: so many make a build due as well
 
 

@@ -13,10 +13,10 @@ from builder import job
 from builder.collect import DEFAULT_PATIENCE, Collected, Collector, Patience, total
 from builder.compact import compact
 from builder.context import BuildContext, EncodeTexts
-from shardlake.catalog.base import BuildRow, BuildState, Catalog
+from shardlake.catalog.base import AUTOMATIC, BuildRow, BuildState, Catalog, Pointer
 from shardlake.contracts.collection import schema_of_body
 from shardlake.core.threads import threads
-from shardlake.errors import ErrorKind, InternalError, ShardlakeError
+from shardlake.errors import Conflict, ErrorKind, InternalError, ShardlakeError
 from shardlake.limits import MIB
 from shardlake.store.base import ObjectStore
 from shardlake.types import CollectionSchema
@@ -104,7 +104,7 @@ class Builds:
     def _finish(self, context: BuildContext, keeper: _Keeper) -> BuildRow:
         try:
             with threads(self.threads):
-                pointer = job.run(context)
+                pointer = _run(context)
         except ShardlakeError as error:
             if error.retryable:
                 raise
@@ -115,6 +115,19 @@ class Builds:
             )
             raise
         return keeper.put(state=BuildState.DONE, progress=1.0, stage="done", version=pointer.version)
+
+
+def _run(context: BuildContext) -> Pointer:
+    """Runs a build; one that somebody asked for is run once more where another build has committed before it.
+
+    One that began by itself is not: what it was to fold in has been folded in.
+    """
+    try:
+        return job.run(context)
+    except Conflict as conflict:
+        if conflict.kind is not ErrorKind.COMMIT_CONFLICT or context.build_id.startswith(AUTOMATIC):
+            raise
+    return job.run(context)
 
 
 class _Keeper:

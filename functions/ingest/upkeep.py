@@ -12,7 +12,7 @@ import orjson
 
 from builder.tiers import builds_due, run_to_merge
 from functions.ingest.world import World
-from shardlake.catalog.base import BuildRow, BuildState, CollectionRow
+from shardlake.catalog.base import AUTOMATIC, BuildRow, BuildState, CollectionRow
 from shardlake.errors import NotFound, ShardlakeError
 
 QUEUED = "queued"
@@ -40,7 +40,7 @@ def _start_due(world: World, row: CollectionRow) -> Started:
     due = builds_due(snapshot.pending, snapshot.pointer)
     if due:
         version = snapshot.pointer.version.partition("-")[0] if snapshot.pointer else "000000"
-        return Started(build=_start_build(world, row, f"auto-{version}-{due}"))
+        return Started(build=_start_build(world, row, f"{AUTOMATIC}{version}-{due}"))
     if not run_to_merge(snapshot.pending):
         return Started()
     _start(world, {"collection": row.name, "compact": True})

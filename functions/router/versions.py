@@ -74,6 +74,7 @@ class Versions:
         self._catalog = catalog
         self._store = store
         self._kept: OrderedDict[str, Version] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[object, Version]] = OrderedDict()  # the last snapshot of each collection
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="versions")
 
     def get(
@@ -97,18 +98,15 @@ class Versions:
         """
         pointer = snapshot.pointer
         base = unbuilt(uid, schema) if pointer is None else self._base(uid, pointer, deadline, spaces)
-        return replace(
-            base,
-            pointer=pointer,
-            deltas=tuple(_delta(row, row.delta) for row in snapshot.pending if row.delta is not None),
-            overwrites=tuple(
-                Overwrites(key=locations.overwrites(row.key), bytes=row.ids_bytes, sequence=row.sequence)
-                for row in snapshot.pending
-                if row.ids_bytes
-            ),
-            digests={space.name: _digests(space, base, snapshot) for space in schema.spaces},
-            name=name_of(snapshot) or "",
-        )
+        seen = pointer, tuple(row.segment_id for row in snapshot.pending)
+        kept = self._seen.get(uid)
+        if kept is None or kept[0] != seen:
+            kept = self._seen[uid] = seen, _beside(base, snapshot, schema)
+            if len(self._seen) > MAX_VERSIONS_KEPT:
+                self._seen.popitem(last=False)
+        self._seen.move_to_end(uid)
+        # Routing files come and go with the version, whatever is pending.
+        return replace(kept[1], routings=base.routings)
 
     def _base(self, uid: str, pointer: Pointer, deadline: Deadline, spaces: Collection[str]) -> Version:
         """Returns the version that a pointer names, with the routing files of `spaces`.
@@ -203,6 +201,22 @@ def unbuilt(uid: str, schema: CollectionSchema) -> Version:
         spaces=spaces,
     )
     return Version(pointer=None, manifest=manifest, shards=())
+
+
+def _beside(base: Version, snapshot: Snapshot, schema: CollectionSchema) -> Version:
+    """Returns the version with what is pending beside it."""
+    return replace(
+        base,
+        pointer=snapshot.pointer,
+        deltas=tuple(_delta(row, row.delta) for row in snapshot.pending if row.delta is not None),
+        overwrites=tuple(
+            Overwrites(key=locations.overwrites(row.key), bytes=row.ids_bytes, sequence=row.sequence)
+            for row in snapshot.pending
+            if row.ids_bytes
+        ),
+        digests={space.name: _digests(space, base, snapshot) for space in schema.spaces},
+        name=name_of(snapshot) or "",
+    )
 
 
 def _digests(space: SpaceSpec, base: Version, snapshot: Snapshot) -> frozenset[str]:

@@ -194,6 +194,10 @@ class Receipt:
     error: str | None = None
 
 
+AUTOMATIC = "auto-"
+"""Ids of builds that began by themselves begin so."""
+
+
 class BuildState(StrEnum):
     """States of a build."""
 

@@ -47,14 +47,14 @@ def encode_request(request: LeafRequest) -> bytes:
     """Returns the wire form of a request."""
     searches = [_search_body(search) for search in request.searches]
     body: dict[str, Any] = {
-        "shards": [asdict(shard) for shard in request.shards],
+        "shards": request.shards,  # orjson writes dataclasses as they are
         "searches": searches,
         "timeout_ms": request.timeout_ms,
     }
     if request.warm is not None:
-        body["warm"] = asdict(request.warm)
+        body["warm"] = request.warm
     if request.overwrites:
-        body["overwrites"] = [asdict(one) for one in request.overwrites]
+        body["overwrites"] = request.overwrites
     return orjson.dumps(body)
 
 

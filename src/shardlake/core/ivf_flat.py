@@ -43,7 +43,9 @@ class IvfFlat:
         return rows[best_rows(scores, count)[:count]]
 
     def score(self, query: Float32Array, rows: Int64Array) -> Float32Array:
-        """Returns (m,) float32 exact scores of loaded rows."""
+        """Returns (m,) float32 exact scores of loaded rows. Cost: a copy of their vectors, if it is not all."""
+        if len(rows) == len(self._rows) and np.array_equal(rows, self._rows):
+            return score_exact(query, self._vectors, self._metric)
         return score_exact(query, self._vectors[self._place[rows]], self._metric)
 
     def _scored(self, query: Float32Array, number: int, passing: BoolArray | None) -> tuple[Int64Array, Float32Array]:

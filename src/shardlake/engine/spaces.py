@@ -319,8 +319,8 @@ class RowLists:
 
     def all_rows(self) -> tuple[Int64Array, Int64Array]:
         """Returns the rows that have a vector, and the lists they are in, both ascending."""
-        rows = np.flatnonzero(self.of_row >= 0)
-        return rows, np.unique(self.of_row[rows]).astype(np.int64)
+        lists = np.flatnonzero(np.diff(self.starts))
+        return (np.arange(self.starts[-1]) if self.is_primary else np.flatnonzero(self.of_row >= 0)), lists
 
 
 def count_scan(stats: LeafStats, lists: LoadedLists, probed: Int64Array) -> None:

@@ -67,7 +67,7 @@ def test_a_build_that_lost_leaves_no_artefacts(tmp_path: Path) -> None:
             if operation == "commit":
                 assert lake.build("build-2").state is BuildState.DONE
 
-    loser = lake.build("build-1", catalog=Meanwhile(lake.catalog))
+    loser = lake.build("auto-1", catalog=Meanwhile(lake.catalog))
 
     assert ErrorKind.COMMIT_CONFLICT in (loser.error or "")
     assert _artefacts(lake) == []

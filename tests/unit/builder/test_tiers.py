@@ -81,7 +81,7 @@ def test_a_build_begins_where_searches_pay_more_for_what_is_pending() -> None:
     assert builds_due([segment(1, MIN_ROWS_TO_BUILD - 1)], small) == 0
     assert builds_due([segment(1, MIN_ROWS_TO_BUILD)], small) == 1
     assert builds_due([segment(1, 3 * MIN_ROWS_TO_BUILD)], None) == 3
-    assert builds_due([segment(1, 99_999)], POINTER) == 0
-    assert builds_due([segment(1, 100_000)], POINTER) == 1
+    assert builds_due([segment(1, 199_999)], POINTER) == 0
+    assert builds_due([segment(1, 200_000)], POINTER) == 1
     assert builds_due([segment(number) for number in range(MAX_PENDING)], POINTER) == 1
     assert builds_due([], None) == 0
