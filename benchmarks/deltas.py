@@ -1,6 +1,7 @@
 """What pending segments cost a search: 20 of 1,000 rows beside a built collection, on the local cloud.
 
-The same searches are asked of the collection and, as `name@version`, of its version alone, one after the other.
+The same searches are asked before the segments are taken in and afterwards. How many deltas are asked then, compaction
+decides.
 
 python -m benchmarks.deltas --rows 200000
 """
@@ -11,7 +12,6 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -40,59 +40,62 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cloud = up(Path(folder) / "cloud", 0)
         try:
-            version = _fill(cloud, vectors, args.rows, Path(folder))
-            figures = _measure(cloud, version, queries)
+            _build(cloud, vectors[: args.rows], Path(folder))
+            without, _ = _search(cloud, queries)
+            _take_in(cloud, vectors, args.rows, Path(folder))
+            times, deltas = _search(cloud, queries)
         finally:
             down(Path(folder) / "cloud")
-    raw = {name: figures.pop(name) for name in list(figures) if name.endswith("_raw_ms")}
+    figures = {
+        "deltas_asked": deltas,
+        "without_ms_p50": float(np.median(without)),
+        "with_ms_p50": float(np.median(times)),
+        "ratio": float(np.median(times) / np.median(without)),
+    }
+    raw = {"without_raw_ms": without, "with_raw_ms": times}
     for name, value in figures.items():
         print(f"{name:28} {value:.4g}" if isinstance(value, float) else f"{name:28} {value}")
     machine.save(f"deltas-{args.rows}", f"python -m benchmarks.deltas --rows {args.rows}", {**figures, **raw})
 
 
-def _fill(cloud: CloudStatus, vectors: corpus.Vectors, rows: int, folder: Path) -> str:
-    """Builds the first rows, then takes the others in, some of them in the place of built ones; returns the version."""
-    schema = {"spaces": {"v": {"dimension": vectors.shape[1]}}, "attributes": {"number": {"type": "int"}}}
+def _build(cloud: CloudStatus, base: corpus.Vectors, folder: Path) -> None:
+    schema = {"spaces": {"v": {"dimension": base.shape[1]}}, "attributes": {"number": {"type": "int"}}}
     with Client(cloud.url) as client:
         client.collections.create(NAME, schema)
         collection = client.collection(NAME)
-        paths = [parquet(vectors[:rows], start, folder) for start in range(0, rows, FILE_ROWS)]
+        paths = [parquet(base, start, folder) for start in range(0, len(base), FILE_ROWS)]
         collection.upload([LocalFile(name=path.name, source=path) for path in paths])
         done = collection.wait_for_build(collection.start_build().build_id)
         assert done.version is not None, done
+
+
+def _take_in(cloud: CloudStatus, vectors: corpus.Vectors, rows: int, folder: Path) -> None:
+    """Takes the vectors behind the first `rows` in, some of them in the place of built ones."""
+    with Client(cloud.url) as client:
+        collection = client.collection(NAME)
         for start in range(rows, len(vectors), DELTA_ROWS):
             ids = np.arange(start, start + DELTA_ROWS)
             ids[:OVERWRITTEN] -= rows
             path = parquet(vectors, start, folder, rows=DELTA_ROWS, ids=ids)
             assert collection.upload([LocalFile(name=f"more-{path.name}", source=path)]).accepted == DELTA_ROWS
         assert collection.describe().rows == len(vectors) - DELTAS * OVERWRITTEN
-    return done.version
 
 
-def _measure(cloud: CloudStatus, version: str, queries: corpus.Vectors) -> dict[str, Any]:
+def _search(cloud: CloudStatus, queries: corpus.Vectors) -> tuple[list[float], int]:
+    """Returns how long each search takes, and how many deltas are asked."""
     bodies = [{"query": {"vector": {"v": query.tolist()}}, "k": K} for query in queries]
-    sides = {"without": f"{NAME}@{version}", "with": NAME}
-    times: dict[str, list[float]] = {side: [] for side in sides}
-    asked = 0
+    times, asked = [], 0
     with httpx.Client(timeout=60) as http:
         for turn, body in enumerate([*bodies[:WARM_UP], *bodies]):
-            for side, name in sides.items():
-                began = time.perf_counter()
-                answer = http.post(f"{cloud.url}/v1/collections/{name}/search", json=body)
-                took_ms = (time.perf_counter() - began) * 1e3
-                found = answer.raise_for_status().json()
-                assert not found["partial"], found["shards"]
-                if turn >= WARM_UP:
-                    times[side].append(took_ms)
-                    asked = found["shards"]["requested"]
-    middle = {side: float(np.median(values)) for side, values in times.items()}
-    return {
-        "deltas_asked": asked - 1,
-        "without_ms_p50": middle["without"],
-        "with_ms_p50": middle["with"],
-        "ratio": middle["with"] / middle["without"],
-        **{f"{side}_raw_ms": values for side, values in times.items()},
-    }
+            began = time.perf_counter()
+            answer = http.post(f"{cloud.url}/v1/collections/{NAME}/search", json=body)
+            took_ms = (time.perf_counter() - began) * 1e3
+            found = answer.raise_for_status().json()
+            assert not found["partial"], found["shards"]
+            if turn >= WARM_UP:
+                times.append(took_ms)
+                asked = found["shards"]["requested"] - 1
+    return times, asked
 
 
 if __name__ == "__main__":
