@@ -120,7 +120,7 @@ def _show_one(console: Console, info: CollectionInfo) -> None:
         "rows": f"{info.rows:,}",
         "shards": str(info.shards),
         "bytes": f"{info.bytes:,}",
-        "waiting for a build": f"{info.pending_items:,} items",
+        "not built in yet": f"{info.pending_items:,} items",
         "rejected": f"{info.rejected:,}",
     }
     for name, value in facts.items():

@@ -21,8 +21,8 @@ def show(console: Console, answer: SearchAnswer, *, title: str | None = None, mo
     if answer.hits:
         console.print(_table(answer, title, most))
     else:
-        unbuilt = "nothing is searchable yet: take something in with `shardlake ingest`, then `shardlake build`"
-        console.print(unbuilt if answer.version is None else "no item passes")
+        empty = "there is nothing to search yet: take something in with `shardlake ingest`"
+        console.print(empty if answer.version is None else "no item passes")
     console.print(cost_line(answer), style="dim")
     for failed in answer.shards.failed:
         retry = ", trying again may help" if failed.retryable else ""

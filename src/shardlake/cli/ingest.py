@@ -32,7 +32,10 @@ def ingest(
         str,
         typer.Option(metavar="NAMES", help="Attributes from folder names: `split,category` reads test/hat/1.jpg."),
     ] = "",
-    build: Annotated[bool, typer.Option("--build", help="Build afterwards, so that everything is searchable.")] = False,
+    build: Annotated[
+        bool,
+        typer.Option("--build", help="Build afterwards: what is built in is searched by lists, the rest row by row."),
+    ] = False,
     wait: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the last file.")] = 3600,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -106,8 +109,11 @@ def _summary(result: dict[str, Any]) -> str:
     if result["unchanged"]:
         said += f" ({_files(result['unchanged'])} stood there already)"
     if result["build"] is not None:
-        return said + f"\nversion [bold]{result['build'].get('version')}[/] is current: everything is searchable"
-    return said + f"\nsearchable after a build: `shardlake build --collection {result['collection']}`"
+        return said + f"\nversion [bold]{result['build'].get('version')}[/] is current"
+    return (
+        said
+        + f"\nsearched from now on; `shardlake build --collection {result['collection']}` makes large searches quick"
+    )
 
 
 def _tell_refused(report: UploadReport, result: dict[str, Any], output: Output) -> None:

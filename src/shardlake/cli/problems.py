@@ -16,7 +16,7 @@ _ADVICE: dict[ErrorKind, str] = {
     ErrorKind.LOCAL_CLOUD: "`shardlake up` tries again; server.log in the data folder, where there is one, says more",
     ErrorKind.COLLECTION_NOT_FOUND: "see `shardlake collections list`; make one with `shardlake collections create`",
     ErrorKind.NOTHING_TO_BUILD: "take something in first: `shardlake ingest PATH`",
-    ErrorKind.VERSION_NOT_FOUND: "see `shardlake versions`; `shardlake build` makes the first one",
+    ErrorKind.VERSION_NOT_FOUND: "see `shardlake versions`; `shardlake build` makes one",
     ErrorKind.NAME_TAKEN: "choose another name, or `shardlake collections drop` the one that stands",
     ErrorKind.UNAUTHENTICATED: "set SHARDLAKE_TOKEN",
     ErrorKind.THROTTLED: "try again in a moment",
