@@ -34,7 +34,7 @@ def ingest(
     ] = "",
     build: Annotated[
         bool,
-        typer.Option("--build", help="Build afterwards: what is built in is searched by lists, the rest row by row."),
+        typer.Option("--build", help="Build afterwards: large searches are quicker."),
     ] = False,
     wait: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the last file.")] = 3600,
     data_dir: DataDir = None,
@@ -111,8 +111,7 @@ def _summary(result: dict[str, Any]) -> str:
     if result["build"] is not None:
         return said + f"\nversion [bold]{result['build'].get('version')}[/] is current"
     return (
-        said
-        + f"\nsearched from now on; `shardlake build --collection {result['collection']}` makes large searches quick"
+        said + f"\nsearched from now on; `shardlake build --collection {result['collection']}` makes large ones quick"
     )
 
 
