@@ -377,7 +377,7 @@ def test_bench_reports_percentiles_and_what_they_are_of(shell: Shell) -> None:
 def test_a_collection_never_built_says_so_and_is_not_timed(shell: Shell, api: FakeApi) -> None:
     api.version = None
 
-    assert "shardlake build" in shell("search", "--text", "a").out
+    assert "shardlake ingest" in shell("search", "--text", "a").out
     assert shell("bench", "--json").error["kind"] == "version-not-found"
 
 
