@@ -52,21 +52,27 @@ class ShardSearch:
         began_s = self._clock()
         deadline = Deadline.after(request.timeout_ms, clock=self._clock)
         closed = [ref for ref in request.shards if not self._cache.holds(ref.key)]
-        asked = [_Asked(ref, request.searches, request.overwrites, deadline) for ref in request.shards]
-        answers = best_of_all(request.searches, [self._answers(one) for one in asked])
+        answers = self._of_shards(request, deadline)
         held = None if request.warm is None else self._warm_up(request.shards[0], request.warm)
         self._cache.settle()
         cold, self._cold = self._cold, False
         took_s = self._clock() - began_s
         gb_seconds = round(took_s * self._memory_gb, 9)
         return LeafReply(
-            answers=tuple(chain.from_iterable(answers)),
+            answers=answers,
             cold_start=cold,
-            opened=tuple(ref.shard_id for ref in closed if self._cache.holds(ref.key)),
+            opened=tuple([ref.shard_id for ref in closed if self._cache.holds(ref.key)]),
             held=held,
             took_ms=took_s * 1000,
             gb_seconds=gb_seconds,
         )
+
+    def _of_shards(self, request: LeafRequest, deadline: Deadline) -> tuple[LeafAnswer, ...]:
+        asked = [_Asked(ref, request.searches, request.overwrites, deadline) for ref in request.shards]
+        if len(asked) == 1:
+            return self._answers(asked[0])
+        best = best_of_all(request.searches, [self._answers(one) for one in asked])
+        return tuple(chain.from_iterable(best))
 
     def _warm_up(self, ref: ShardRef, warm: WarmUp) -> Held:
         deadline = Deadline.after(warm.budget_ms, clock=self._clock)
