@@ -20,10 +20,12 @@ from shardlake.contracts.shard import (
     LeafRequest,
     LeafSearch,
     LeafStats,
+    Overwrites,
     ShardRef,
 )
 from shardlake.contracts.shard_wire import decode_request, decode_vector, encode_reply, encode_request
 from shardlake.errors import DeadlineExceeded, ErrorKind, FormatError, InvalidInput, NotFound, Unavailable
+from shardlake.limits import MAX_OVERWRITES_BYTES, MAX_PENDING_SEGMENTS
 from shardlake.store.base import ObjectStore
 from shardlake.testing import CorruptStore, CountingStore, FlakyStore, ManualClock, MissingStore, WrappedStore
 from shardlake.types import Depth
@@ -339,6 +341,17 @@ def test_within_its_bound_a_container_keeps_every_shard(leaf_lake: Lake) -> None
 # The message --------------------------------------------------------------------------------------
 
 
+SHARD = {"shard_id": 1, "key": "k", "bytes": 1, "tail_offset": 0}
+ASKED: dict[str, Any] = {"shards": [SHARD], "searches": [], "timeout_ms": 1}
+
+
+def test_a_request_that_names_what_it_may_is_none_that_is_refused() -> None:
+    request = decode_request(ASKED | {"shards": [SHARD] * MAX_PENDING_SEGMENTS})
+
+    assert {ref.sequence for ref in request.shards} == {0}
+    assert request.overwrites == ()
+
+
 def test_a_request_says_the_same_after_its_journey() -> None:
     request = LeafRequest(
         shards=(
@@ -354,11 +367,12 @@ def test_a_request_says_the_same_after_its_journey() -> None:
             ),
         ),
         timeout_ms=12.5,
+        overwrites=(Overwrites(key="o", bytes=1, sequence=7), Overwrites(key="p", bytes=1 << 20, sequence=9)),
     )
 
     arrived = decode_request(orjson.loads(encode_request(request)))
 
-    assert arrived.shards == request.shards
+    assert (arrived.shards, arrived.overwrites) == (request.shards, request.overwrites)
     for was, came in zip(request.searches, arrived.searches, strict=True):
         assert replace(came, vectors=()) == replace(was, vectors=())
         for source, back in zip(was.vectors, came.vectors, strict=True):
@@ -371,9 +385,19 @@ def test_a_request_says_the_same_after_its_journey() -> None:
     "event",
     [
         {},
-        {"shard": {}},
-        {"shard": None, "searches": [], "timeout_ms": 1},
-        {"shard": {"shard_id": 1, "key": "k", "bytes": 1, "tail_offset": 0}, "searches": [1], "timeout_ms": 1},
+        {"shards": {}},
+        {"shards": None, "searches": [], "timeout_ms": 1},
+        {"shards": [SHARD], "searches": [1], "timeout_ms": 1},
+        {"shards": [], "searches": [], "timeout_ms": 1},
+        {"shards": [SHARD] * (MAX_PENDING_SEGMENTS + 1), "searches": [], "timeout_ms": 1},
+        {"shards": [SHARD, SHARD], "searches": [], "timeout_ms": 1, "warm": {"budget_ms": 1, "budget_bytes": 1}},
+        {"shards": [SHARD | {"sequence": "x"}], "searches": [], "timeout_ms": 1},
+        ASKED | {"overwrites": [1]},
+        ASKED | {"overwrites": [{"key": "o", "bytes": 0, "sequence": 1}]},
+        ASKED | {"overwrites": [{"key": "o", "bytes": MAX_OVERWRITES_BYTES + 1, "sequence": 1}]},
+        ASKED | {"overwrites": [{"key": "o", "bytes": 1, "sequence": 2}, {"key": "p", "bytes": 1, "sequence": 1}]},
+        ASKED | {"overwrites": [{"key": "o", "bytes": 1, "sequence": 1}, {"key": "p", "bytes": 1, "sequence": 1}]},
+        ASKED | {"overwrites": [{"key": "o", "bytes": 1, "sequence": s} for s in range(MAX_PENDING_SEGMENTS + 1)]},
     ],
 )
 def test_an_event_that_is_no_request_is_refused(event: dict[str, Any]) -> None:
