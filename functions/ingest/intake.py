@@ -148,7 +148,8 @@ class Intake:
         if not self._segment:
             return
         order = self._source.drop.order(self._part)
-        self._world.log.add(self._row.uid, order, self._write, seen=self._source.seen)
+        ids = frozenset(item.id.encode() for item in self._segment)
+        self._world.log.add(self._row.uid, order, ids, self._write, seen=self._source.seen)
         self.accepted += len(self._segment)
         self._segment.clear()
         self._segment_bytes = 0

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from shardlake import limits
-from shardlake.catalog.base import Catalog, SegmentRow
+from shardlake.catalog.base import Catalog, LogHead, SegmentRow
 from shardlake.errors import Conflict, ErrorKind, Overloaded
 from shardlake.format import locations
 from shardlake.format.overwrites import Part, decode_overwrites, decode_parts
@@ -24,7 +23,7 @@ from shardlake.store.base import ObjectStore
 ATTEMPTS = 40  # each is lost to another writer that has got on
 MAX_WAIT_S = 0.25
 ALL_ORDERS = "~"  # behind every order
-MAX_IDS_KEPT = 2_000_000  # some 200 MB
+MAX_IDS_KEPT = 1_000_000  # some 200 MB
 
 Ids = frozenset[bytes]
 WriteSegment = Callable[[Ids], SegmentRow]
@@ -33,16 +32,42 @@ WriteSegment = Callable[[Ids], SegmentRow]
 
 @dataclass(slots=True)
 class _Known:
-    """The log of one collection as far as it was read."""
+    """The log of one collection as far as it was read, and when the ids of some of its segments were written last.
+
+    Attributes:
+        rows: the log. indexed: the sequences of those whose ids are in `last`.
+        last: {id: latest order, latest sequence}.
+    """
 
     rows: list[SegmentRow] = field(default_factory=list)
+    indexed: set[int] = field(default_factory=set)
+    last: dict[bytes, tuple[str, int]] = field(default_factory=dict)
 
-    def read_on(self, catalog: Catalog, uid: str) -> list[SegmentRow]:
-        """Returns the whole log. Cost: one query of what is new."""
+    def read_on(self, catalog: Catalog, uid: str) -> None:
+        """Reads what the log has got since. Cost: one query of what is new."""
         seen = self.rows[-1].sequence if self.rows else 0
         # Without a sequence are those that older releases wrote: they come with every reading from the beginning.
         self.rows = (self.rows if seen else []) + catalog.segments(uid, after=seen)
-        return self.rows
+
+    def index(self, store: ObjectStore, order: str, seen: int) -> None:
+        """Reads the ids of all segments behind an order or a position that were not read before."""
+        if len(self.last) > MAX_IDS_KEPT:
+            self.last.clear()
+            self.indexed.clear()
+        for row in self.rows:
+            if row.is_mark or row.sequence in self.indexed or not (row.order > order or row.sequence > seen):
+                continue
+            for part in _read(store, row):
+                for each in part.ids:
+                    known = self.last.get(each, ("", 0))
+                    self.last[each] = max(known[0], part.order), max(known[1], part.sequence)
+            if row.sequence:
+                self.indexed.add(row.sequence)
+
+    def newer(self, ids: Ids, order: str, seen: int) -> Ids:
+        """Returns those of the ids that were written later. Requires: `index` of the same."""
+        found = ((each, self.last.get(each)) for each in ids)
+        return frozenset(each for each, last in found if last and (last[0] > order or last[1] > seen))
 
 
 class Log:
@@ -58,13 +83,12 @@ class Log:
         self._store = store
         self._sleep = sleep
         self._known: dict[str, _Known] = {}
-        self._parts: OrderedDict[str, list[Part]] = OrderedDict()
 
-    def add(self, uid: str, order: str, write: WriteSegment, *, seen: int | None = None) -> SegmentRow:
+    def add(self, uid: str, order: str, ids: Ids, write: WriteSegment, *, seen: int | None = None) -> SegmentRow:
         """Adds a segment whose source was written at `order`; returns it as it stands.
 
         Args:
-            uid: of the collection. order: of the source. write: writes the segment.
+            uid: of the collection. order: of the source. ids: of the segment. write: writes it.
             seen: the position of the log that it was made of, where it was: items that were written since, in whatever
                 order, are left out too.
 
@@ -75,14 +99,12 @@ class Log:
         for wait_s in _waits():
             head = self._catalog.log_head(uid)
             is_behind = order < head.newest or (seen is not None and seen < head.sequence)
-            newer = self._newer(uid, order, seen) if is_behind else frozenset()
+            newer = self._newer(uid, ids, order, head.sequence if seen is None else seen) if is_behind else frozenset()
             if written is None or written[0] != newer:
                 written = newer, write(newer)
-            try:
-                return self._catalog.append(uid, written[1], head=head)
-            except Conflict as conflict:
-                if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
-                    raise
+            added = self._append(uid, written[1], head)
+            if added is not None:
+                return added
             self._sleep(wait_s)
         raise Overloaded("many segments are added at once: this one must wait")
 
@@ -94,35 +116,32 @@ class Log:
         """
         for wait_s in _waits():
             head = self._catalog.log_head(uid)
-            if head.sequence > seen and ids & self._newer(uid, ALL_ORDERS, seen):
+            if head.sequence > seen and self._newer(uid, ids, ALL_ORDERS, seen):
                 return None
-            try:
-                return self._catalog.append(uid, row, head=head)
-            except Conflict as conflict:
-                if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
-                    raise
+            added = self._append(uid, row, head)
+            if added is not None:
+                return added
             self._sleep(wait_s)
         raise Overloaded("many segments are added at once: this one must wait")
 
-    def _newer(self, uid: str, order: str, seen: int | None) -> Ids:
-        """Returns the ids that were written later. Cost: one read for each segment that was not read before."""
-        rows = self._known.setdefault(uid, _Known()).read_on(self._catalog, uid)
-        later: set[bytes] = set()
-        for row in rows:
-            if not row.is_mark and (row.order > order or (seen is not None and row.sequence > seen)):
-                parts = self._parts_of(row)
-                later.update(*(p.ids for p in parts if p.order > order or (seen is not None and p.sequence > seen)))
-        return frozenset(later)
+    def _append(self, uid: str, row: SegmentRow, head: LogHead) -> SegmentRow | None:
+        """Returns the row as it stands; None where another writer was faster."""
+        try:
+            return self._catalog.append(uid, row, head=head)
+        except Conflict as conflict:
+            if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
+                raise
+        return None
 
-    def _parts_of(self, row: SegmentRow) -> list[Part]:
-        if row.key not in self._parts:
-            self._parts[row.key] = _read(self._store, row)
-            while (
-                len(self._parts) > 1 and sum(len(p.ids) for parts in self._parts.values() for p in parts) > MAX_IDS_KEPT
-            ):
-                self._parts.popitem(last=False)
-        self._parts.move_to_end(row.key)
-        return self._parts[row.key]
+    def _newer(self, uid: str, ids: Ids, order: str, seen: int) -> Ids:
+        """Returns those of the ids that were written behind an order or a position.
+
+        Cost: a query of what the log has got since; one read for each segment there that was not read before.
+        """
+        known = self._known.setdefault(uid, _Known())
+        known.read_on(self._catalog, uid)
+        known.index(self._store, order, seen)
+        return known.newer(ids, order, seen)
 
 
 def _read(store: ObjectStore, row: SegmentRow) -> list[Part]:
