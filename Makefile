@@ -65,7 +65,7 @@ bench: bench-setup  ## the benchmarks, one after the other, some hours; none ass
 	for rows in $(ROWS); do \
 		for name in leaf filtered curves cold memory build squash; do $(BENCH) -m benchmarks.$$name --rows $$rows || exit 1; done; \
 	done
-	for name in growth bm25 ingest local_cloud demo report; do $(BENCH) -m benchmarks.$$name || exit 1; done
+	for name in growth bm25 ingest local_cloud changes deltas demo report; do $(BENCH) -m benchmarks.$$name || exit 1; done
 
 docs: setup  ## writes the generated pages and the README's figures again
 	$(PY) -m docs.generate

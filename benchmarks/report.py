@@ -222,8 +222,50 @@ def _bm25(result: Result) -> Iterator[str]:
     yield from _table(["", "p50, ms", "p90, ms", "largest difference of a score"], rows)
 
 
+def changes() -> str:
+    """Returns data that changes."""
+    results = [machine.load("changes-100000"), machine.load("deltas-200000")]
+    tell = (_changes, _deltas)
+    told = [_said(result, tell(result)) for result, tell in zip(results, tell, strict=True) if result is not None]
+    return "\n".join(told) or NOT_YET
+
+
+def _changes(result: Result) -> Iterator[str]:
+    rows = [
+        ["put by HTTP → found, p50, p95", f"{result['put_found_s_p50']:.2f} s, {result['put_found_s_p95']:.2f} s"],
+        [
+            "dropped into the bucket → found, p50, largest",
+            f"{result['drop_found_s_p50']:.2f} s, {result['drop_found_s_max']:.2f} s",
+        ],
+        ["items a second, by jsonl files, while searches run", f"{result['items_per_s']:,.0f}"],
+        ["searches a second meanwhile, begun whether those before are answered", f"{result['searches_per_s']:.1f}"],
+        [
+            "searches: all, failed, partial",
+            f"{result['searches']}, {result['searches_failed']}, {result['searches_partial']}",
+        ],
+        ["a search meanwhile, p50, p95", f"{result['search_s_p50']:.2f} s, {result['search_s_p95']:.2f} s"],
+        [
+            "recall@10 meanwhile, against exact search of the same snapshot, mean, lowest",
+            f"{result['recall_mean']:.3f}, {result['recall_lowest']:.1f}",
+        ],
+    ]
+    yield from _table(["100,000 items come in", "figure"], rows)
+
+
+def _deltas(result: Result) -> Iterator[str]:
+    middles = [f"{result[f'{side}_ms_p50']:.1f}" for side in ("without", "with")]
+    row = [*middles, f"{result['ratio']:.2f}", str(result["deltas_asked"])]
+    head = [
+        "a search of 200,000 rows, p50, ms",
+        "with 20 segments of 1,000 rows pending",
+        "ratio",
+        "deltas after compaction",
+    ]
+    yield from _table(head, [row])
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
-    made.__name__: made for made in (filtered, leaf, cold, growth, memory, build, squash, bm25)
+    made.__name__: made for made in (filtered, leaf, cold, growth, memory, build, squash, bm25, changes)
 }
 
 

@@ -30,7 +30,8 @@ def readme() -> str:
 
 def figures() -> str:
     """Returns the table of measured figures."""
-    leaf, cloud, demo = (_result(name) for name in ("leaf-200000", "local-cloud-200000", "demo"))
+    names = ("leaf-200000", "local-cloud-200000", "demo", "changes-100000")
+    leaf, cloud, demo, changes = map(_result, names)
     measured = cloud["machine"]
     rows = [
         *_hybrid(),
@@ -50,6 +51,11 @@ def figures() -> str:
             "the same with a filter that all rows pass, which asks all four shards",
             f"{cloud['all_shards_ms_p50']:.1f} ms = {cloud['all_shards_ratio_p50']:.2f} ×",
             cloud,
+        ),
+        (
+            "an item put by HTTP → found by a search, p50, p95",
+            f"{changes['put_found_s_p50']:.2f} s, {changes['put_found_s_p95']:.2f} s",
+            changes,
         ),
         ("taken in by parquet files, items with vectors", f"{cloud['ingest_items_per_s']:,.0f} a second", cloud),
         ("built, 200,000 × 256", f"{cloud['build_s']:.0f} s", cloud),
