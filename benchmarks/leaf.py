@@ -70,7 +70,9 @@ class Arms:
         self._queries = queries
         self._service = Service(built)
         self._bodies = [orjson.dumps(body(query, None, include=["attributes", "scores"])) for query in queries]
-        self.nprobe, self.candidates = plan_of(self._service.leaf_request(self._bodies[0]))
+        request = self._service.leaf_request(self._bodies[0])
+        self.nprobe, self.candidates = plan_of(request)
+        self._service.warm_up(request)
         self._index = composed(built, vectors)
         lists = faiss.SearchParametersIVF(nprobe=self.nprobe)
         self._plan = faiss.IndexRefineSearchParameters(k_factor=self.candidates / K, base_index_params=lists)

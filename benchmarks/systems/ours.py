@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from functions.router.service import Router
 from functions.router.versions import Versions
 from functions.shard_search.cache import ShardCache
 from functions.shard_search.service import ShardSearch
-from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafStats, ShardRef
+from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafStats, ShardRef, WarmUp
 from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.engine.attributes import ShardAttributes
@@ -106,6 +107,13 @@ class Service:
             self._is_dry = False
         assert self._asked is not None, "the router asked no shard"
         return self._asked
+
+    def warm_up(self, request: LeafRequest) -> None:
+        """Reads all of the shard, as every container does behind its first answer."""
+        whole = WarmUp(budget_ms=_TIMEOUT_MS, budget_bytes=1 << 40)
+        held = self.leaf.search(replace(request, searches=(), timeout_ms=_TIMEOUT_MS, warm=whole)).held
+        assert held is not None
+        assert held.complete, held
 
     def forget_filters(self) -> None:
         """Makes the next filter one that this container has never met; lists and refine rows stay.

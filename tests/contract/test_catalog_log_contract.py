@@ -93,6 +93,23 @@ def test_an_addition_whose_reply_was_lost_is_found_again(catalog: Catalog) -> No
     assert catalog.log_head("u").sequence == 1
 
 
+def test_a_commit_begun_before_a_rollback_there_and_back_is_a_conflict(catalog: Catalog) -> None:
+    catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[])
+    catalog.commit("u", expected="000001-a", pointer=pointer_to("000002-b"), shards=[])
+    add(catalog, segment_row(1))
+    catalog.roll_back("u", expected="000002-b", version="000001-a")
+    back = catalog.roll_back("u", expected="000001-a", version="000002-b")
+    assert back.skipped == ((1, 1),)
+
+    begun_before = replace(pointer_to("000003-c"), through=1)
+    with pytest.raises(Conflict):
+        catalog.commit("u", expected="000002-b", pointer=begun_before, shards=[])
+    assert catalog.pointer("u") == back
+
+    catalog.commit("u", expected="000002-b", pointer=replace(begun_before, skipped=back.skipped), shards=[])
+    assert catalog.snapshot("u").pending == ()
+
+
 def test_a_version_that_is_not_current_can_be_forgotten(catalog: Catalog) -> None:
     catalog.commit("u", expected=None, pointer=pointer_to("000001-a"), shards=[shard_row(n) for n in range(30)])
     catalog.commit("u", expected="000001-a", pointer=pointer_to("000002-b"), shards=[shard_row(1)])

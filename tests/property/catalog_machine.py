@@ -112,7 +112,8 @@ class CatalogMachine(RuleBasedStateMachine):
     def _attempt(self, writer: str, loss: str, attempt: tuple[str | None, Pointer, list[ShardRow]]) -> None:
         expected, pointer, shards = attempt
         repeated = pointer.version in self.landed
-        may_land = expected == self.current and not repeated
+        skips_alike = self.pointer is None or self.pointer.skipped == pointer.skipped
+        may_land = expected == self.current and skips_alike and not repeated
         self.catalog.loss = loss
         try:
             self.catalog.commit("u", expected=expected, pointer=pointer, shards=shards)

@@ -243,6 +243,8 @@ class Catalog(Protocol):
     def commit(self, uid: str, *, expected: str | None, pointer: Pointer, shards: Sequence[ShardRow]) -> None:
         """Writes the shard map of `pointer.version`, then moves the pointer if it still is at `expected`.
 
+        It must skip what `pointer` skips, too: a rollback there and back has set something aside meanwhile.
+
         A repetition with the same version after a lost reply is not an error.
 
         Raises:

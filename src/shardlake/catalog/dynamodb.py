@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 NAMES: Final = "collections"
 POINTER_IS_EXPECTED: Final = "#version = :expected"
+# Older releases wrote none.
+POINTER_SKIPS: Final = "(#skipped = :skipped OR attribute_not_exists(#skipped))"
 
 
 class DynamoCatalog:
@@ -266,7 +268,12 @@ class DynamoCatalog:
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
         version = {**key_of(uid, f"version#{pointer.version}"), **to_item(pointer)}
         added = {"TableName": self._table, "Item": version, "ConditionExpression": ROW_IS_NEW}
-        return [{"Put": added}, {"Put": self._pointer_put(uid, expected, pointer)}]
+        moved = self._pointer_put(uid, expected, pointer)
+        if expected is not None:
+            moved["ConditionExpression"] = f"{POINTER_IS_EXPECTED} AND {POINTER_SKIPS}"
+            moved["ExpressionAttributeNames"]["#skipped"] = "skipped"
+            moved["ExpressionAttributeValues"][":skipped"] = moved["Item"]["skipped"]
+        return [{"Put": added}, {"Put": moved}]
 
     def _pointer_put(self, uid: str, expected: str | None, pointer: Pointer) -> dict[str, Any]:
         moved: dict[str, Any] = {"TableName": self._table, "Item": {**key_of(uid, POINTER), **to_item(pointer)}}

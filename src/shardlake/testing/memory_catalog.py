@@ -83,7 +83,8 @@ class MemoryCatalog:
             if landed is not None and landed.build_id == pointer.build_id:
                 return
             current = rows.pointer.version if rows.pointer else None
-            if landed is not None or current != expected:
+            skips_alike = rows.pointer is None or rows.pointer.skipped == pointer.skipped
+            if landed is not None or current != expected or not skips_alike:
                 raise _moved(expected, pointer.version)
             rows.shards[pointer.version] = {row.shard_id: bounded(row) for row in shards}
             rows.versions[pointer.version] = pointer
