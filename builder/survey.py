@@ -22,6 +22,7 @@ from shardlake.errors import Conflict, ErrorKind
 from shardlake.format.container import Container, expect
 from shardlake.format.segment import SEGMENT_KIND, Segment, SegmentVectors, check_strings, decode_segment, vectors_of
 from shardlake.limits import MAX_BLOCK_BYTES
+from shardlake.store.base import ObjectStore
 from shardlake.types import BoolArray
 
 NAME = "survey"
@@ -71,8 +72,8 @@ def _make(context: BuildContext) -> Container:
     through = _cut(context, pointer.version if pointer else "")
     log = [row for row in context.catalog.segments(context.uid) if row.sequence <= through and not row.is_mark]
     segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
-    read = [_read_ids(context, row) for row in segments]
-    newest = _newest([ids.digests for ids in read])
+    read = [read_ids(context.store, row) for row in segments]
+    newest = newest_of([ids.digests for ids in read])
     live = [rows & ~ids.deleted for rows, ids in zip(newest, read, strict=True)]
     # After a rollback the pointer is not at the newest.
     number = 1 + max((int(made.version.split("-")[0]) for made in context.catalog.versions(context.uid)), default=0)
@@ -131,7 +132,7 @@ def _cut(context: BuildContext, parent: str) -> int:
                 raise
 
 
-class _Ids(NamedTuple):
+class Ids(NamedTuple):
     """Of a segment: (rows, 2) uint64, 128 bits of each id, of which no two meet by chance; (rows,) which are deletions;
     and the encoders of the spaces."""
 
@@ -140,21 +141,23 @@ class _Ids(NamedTuple):
     encoders: dict[str, str]
 
 
-def _read_ids(context: BuildContext, row: SegmentRow) -> _Ids:
-    file = RangedFile(context.store, row.key, SEGMENT_KIND)
+def read_ids(store: ObjectStore, row: SegmentRow) -> Ids:
+    """Returns the ids of a segment. Raises FormatError. Cost: one suffix read and one ranged read."""
+    file = RangedFile(store, row.key, SEGMENT_KIND)
     ends, ids, payload_ends = file.arrays("id_offsets", "id", "payload_offsets")
     check_strings("id", ends, ids)
     expect("payload_offsets", payload_ends, np.uint64, (len(ends),))
     cuts, text = ends.tolist(), ids.tobytes()
     digests = b"".join(blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(cuts))
-    return _Ids(
+    return Ids(
         digests=np.frombuffer(digests, "<u8").reshape(-1, 2),
         deleted=payload_ends[1:] == payload_ends[:-1],
         encoders=dict(file.meta.get("encoders", {})),
     )
 
 
-def _newest(digests: Sequence[npt.NDArray[np.uint64]]) -> list[BoolArray]:
+def newest_of(digests: Sequence[npt.NDArray[np.uint64]]) -> list[BoolArray]:
+    """Returns, of each segment, which rows are the last of their id in all of them."""
     everything = np.concatenate(digests)
     # Stable, so that among equal ids the one that came last stays last.
     order = np.lexsort((everything[:, 1], everything[:, 0]))

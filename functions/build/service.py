@@ -13,7 +13,8 @@ from builder import job
 from builder.collect import DEFAULT_PATIENCE, Collected, Collector, Patience, total
 from builder.compact import compact
 from builder.context import BuildContext, EncodeTexts
-from shardlake.catalog.base import AUTOMATIC, BuildRow, BuildState, Catalog, Pointer
+from builder.purge import purge
+from shardlake.catalog.base import AUTOMATIC, BuildRow, BuildState, Catalog, CollectionRow, Pointer
 from shardlake.contracts.collection import schema_of_body
 from shardlake.core.threads import threads
 from shardlake.errors import Conflict, ErrorKind, InternalError, ShardlakeError
@@ -95,11 +96,20 @@ class Builds:
         Raises:
             Unavailable, Overloaded: do it again: what was removed is gone, the rest is found.
         """
-        collector = Collector(self.store, self.catalog, datetime.fromisoformat(self.clock()), self.patience)
         if collection is not None:
-            return collector.collect(self.catalog.get_collection(collection).uid)
-        standing = [collector.collect(row.uid) for row in self.catalog.list_collections()]
-        return total([*standing, collector.collect_dropped()])
+            return self._collect(self.catalog.get_collection(collection))
+        standing = [self._collect(row) for row in self.catalog.list_collections()]
+        return total([*standing, self._collector().collect_dropped()])
+
+    def _collect(self, row: CollectionRow) -> Collected:
+        collected = self._collector().collect(row.uid)
+        # Once old versions are forgotten, their items are needed no more; the segments replaced go in their own time.
+        now = datetime.fromisoformat(self.clock())
+        purge(self.store, self.catalog, row.uid, schema_of_body(row.body), now=now)
+        return collected
+
+    def _collector(self) -> Collector:
+        return Collector(self.store, self.catalog, datetime.fromisoformat(self.clock()), self.patience)
 
     def _finish(self, context: BuildContext, keeper: _Keeper) -> BuildRow:
         try:

@@ -6,6 +6,7 @@ The model is a dictionary; the collection is the real one, from segments to answ
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from builder.compact import compact
+from builder.purge import purge
 from shardlake.catalog.base import BuildState, SegmentRow
 from shardlake.types import AttributeSpec, AttributeType, CollectionSchema
-from tests.lake import UID, Lake, item, space
+from tests.lake import EPOCH, UID, Lake, item, space
 
 IDS = [f"item-{number}" for number in range(12)]
 COLOURS = ["red", "green", "blue"]
@@ -105,6 +107,21 @@ class ChangingLake(RuleBasedStateMachine):
         assert row.version is not None
         self.versions[row.version] = dict(self.model)
         assert self.lake.catalog.snapshot(UID).pending == ()
+
+    @precondition(lambda self: len(self.versions) > 1)
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        pointer = self.lake.catalog.pointer(UID)
+        assert pointer is not None
+        version = data.draw(st.sampled_from(sorted(set(self.versions) - {pointer.version})))
+        self.lake.catalog.forget_version(UID, version)
+        del self.versions[version]
+
+    @precondition(lambda self: self.versions)
+    @rule(is_late=st.booleans())
+    def purge(self, is_late: bool) -> None:
+        now = datetime.now(UTC) + timedelta(days=100) if is_late else datetime.fromisoformat(EPOCH)
+        purge(self.lake.store, self.lake.catalog, UID, SCHEMA, now=now, min_share=0)
 
     @precondition(lambda self: len(self.versions) > 1)
     @rule(data=st.data())

@@ -1,0 +1,173 @@
+"""Purging: segments that every kept version holds are written again without the rows that none of them needs.
+
+A row is not needed when a later row of its id stands in the log through the *floor*, the least position that a kept
+version holds: whichever of them is gone back to, and built on, the later row wins. So an item that was deleted or
+overwritten leaves the segments, once versions that had it are forgotten. A deletion stays as long as an event may come
+late: what was written before it must not come back. What a rollback has set aside neither wins nor is touched.
+
+Memory: 17 bytes a row of the log, and the segments of one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+import numpy as np
+
+from builder.collect import GRACE_OF_SEGMENTS
+from builder.segments import write_segment
+from builder.survey import Ids, newest_of, read_ids
+from shardlake.catalog.base import Catalog, SegmentRow
+from shardlake.errors import Conflict, ErrorKind
+from shardlake.format import locations
+from shardlake.format.overwrites import Part, decode_overwrites, decode_parts
+from shardlake.format.segment import SegmentItem, decode_segment
+from shardlake.limits import MAX_BLOCK_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
+from shardlake.store.base import ObjectStore
+from shardlake.types import BoolArray, CollectionSchema
+
+MIN_SHARE = 0.3  # of the rows of a run, that nobody needs, for it to be written again
+MAX_RUN = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A segment that all kept versions hold, and which of its rows are needed."""
+
+    row: SegmentRow
+    needed: BoolArray
+
+    @property
+    def unneeded(self) -> int:
+        """How many of its rows nobody needs."""
+        return len(self.needed) - int(np.count_nonzero(self.needed))
+
+
+def purge(
+    store: ObjectStore,
+    catalog: Catalog,
+    uid: str,
+    schema: CollectionSchema,
+    *,
+    now: datetime,
+    min_share: float = MIN_SHARE,
+) -> int:
+    """Writes segments again without what nobody needs; returns how many rows are fewer.
+
+    Args:
+        now: the time of day.
+        min_share: of a run's rows, that nobody needs; 0 for every run that has any.
+
+    Raises:
+        FormatError: when a segment contradicts the format. Unavailable: when store or catalog failed for now.
+    """
+    fewer = 0
+    for run in _runs(_held(store, catalog, uid, now), min_share):
+        rows = [held.row for held in run]
+        try:
+            catalog.compact(uid, rows, _rewritten(store, uid, run, schema))
+        except Conflict as conflict:
+            if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
+                raise
+            return fewer  # another one is at it
+        fewer += sum(held.unneeded for held in run)
+    return fewer
+
+
+def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list[_Held]:
+    pointer, versions = catalog.pointer(uid), catalog.versions(uid)
+    if pointer is None:
+        return []
+    kept = [pointer, *versions]
+    floor = min(version.through for version in kept)
+    aside = {each for version in kept for each in version.skipped}
+    rows = [
+        row
+        for row in catalog.segments(uid)
+        if 0 < row.sequence <= floor
+        and not row.is_mark
+        and not any(first <= row.sequence <= last for first, last in aside)
+    ]
+    if not rows:
+        return []
+    ids = [read_ids(store, row) for row in rows]
+    is_old = [datetime.fromisoformat(row.created_at) <= now - GRACE_OF_SEGMENTS for row in rows]
+    return [_Held(row=row, needed=needed) for row, needed in zip(rows, _needed(ids, is_old), strict=True)]
+
+
+def _needed(ids: Sequence[Ids], is_old: Sequence[bool]) -> list[BoolArray]:
+    """Returns which rows are needed: the last of each id, but for a deletion that is the only one, and old."""
+    digests = np.concatenate([each.digests for each in ids])
+    gone = np.concatenate([each.deleted & old for each, old in zip(ids, is_old, strict=True)])
+    _, group, counts = np.unique(digests, axis=0, return_inverse=True, return_counts=True)
+    is_alone = counts[group.reshape(-1)] == 1
+    needed = np.concatenate(newest_of([each.digests for each in ids])) & ~(gone & is_alone)
+    return np.split(needed, np.cumsum([len(each.deleted) for each in ids])[:-1])
+
+
+def _runs(held: Sequence[_Held], min_share: float) -> Iterator[list[_Held]]:
+    """Yields segments that follow one another, fit one together, and have so many rows that nobody needs."""
+    run: list[_Held] = []
+    for each in held:
+        if run and not _fits(run, each):
+            yield from _worth_it(run, min_share)
+            run = []
+        run.append(each)
+    yield from _worth_it(run, min_share)
+
+
+def _worth_it(run: list[_Held], min_share: float) -> Iterator[list[_Held]]:
+    rows, unneeded = sum(len(held.needed) for held in run), sum(held.unneeded for held in run)
+    if unneeded and unneeded >= min_share * rows:
+        yield run
+
+
+def _fits(run: Sequence[_Held], held: _Held) -> bool:
+    together = [*run, held]
+    encoders: dict[str, str] = {}
+    return (
+        held.row.begins == run[-1].row.sequence + 1
+        and len(together) <= MAX_RUN
+        and sum(len(each.needed) for each in together) <= MAX_SEGMENT_ROWS
+        and sum(each.row.bytes for each in together) <= MAX_SEGMENT_BYTES
+        and all(encoders.setdefault(s, d) == d for each in together for s, d in each.row.encoders.items())
+    )
+
+
+def _rewritten(store: ObjectStore, uid: str, run: Sequence[_Held], schema: CollectionSchema) -> SegmentRow:
+    items: list[SegmentItem] = []
+    parts: list[Part] = []
+    for held in run:
+        kept = [item for item, needed in zip(_items(store, held.row), held.needed.tolist(), strict=True) if needed]
+        items += kept
+        parts += _parts(store, held.row, frozenset(item.id.encode() for item in kept))
+    # By what is left: written again of the same segments with other rows it is another one.
+    left = b"".join(held.row.segment_id.encode() + np.packbits(held.needed).tobytes() for held in run)
+    name = blake2b(left, digest_size=16).hexdigest()
+    row = SegmentRow(
+        segment_id=name,
+        order=max(held.row.order for held in run),
+        key=locations.segment(uid, name),
+        rows=len(items),
+        bytes=0,
+        source=run[-1].row.source,
+        created_at=run[-1].row.created_at,
+    )
+    encoders = {space: digest for held in run for space, digest in held.row.encoders.items()}
+    return write_segment(store, row, items, schema, encoders=encoders, parts=parts)
+
+
+def _items(store: ObjectStore, row: SegmentRow) -> list[SegmentItem]:
+    return decode_segment(store.get(row.key, max_bytes=MAX_BLOCK_BYTES)).items()
+
+
+def _parts(store: ObjectStore, row: SegmentRow, kept: frozenset[bytes]) -> list[Part]:
+    """Returns what a segment was merged of, or the segment itself, with those of the ids that are kept."""
+    data = store.get(locations.overwrites(row.key), max_bytes=MAX_BLOCK_BYTES)
+    whole = Part(sequence=row.sequence, order=row.order, ids=frozenset(decode_overwrites(data)))
+    return [
+        Part(sequence=part.sequence, order=part.order, ids=part.ids & kept) for part in decode_parts(data) or [whole]
+    ]
