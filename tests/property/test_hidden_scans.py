@@ -116,6 +116,19 @@ def test_there_are_k_hits_or_as_many_as_are_live_and_none_that_is_hidden(
     assert len(answer.hits) == min(search.k, len(there - set(hidden.tolist())))
 
 
+@pytest.mark.parametrize("k", [1, 30, 200])
+def test_lists_that_are_hidden_whole_are_not_the_end(warm: OpenShard, k: int) -> None:
+    lists = warm.space("primary").lists
+    for query in QUERIES:
+        ranked = lists.nearest(query, 2, warm.reader(LeafStats())).lists
+        members = warm._lists_of("primary", warm.reader(LeafStats()))
+        hidden = np.concatenate([members.rows(number) for number in ranked.tolist()])
+        for asked in ({"nprobe": 2}, {"lists": tuple(ranked.tolist())}):
+            search = leaf_search("primary", query, k=k, candidates=5, **asked)
+            assert len(warm.search(search, live=_live(hidden)).hits) == k
+            assert len(warm.search(search, live=_live(hidden[1:])).hits) == k
+
+
 @LAW
 @given(searches, _hidden())
 def test_a_batch_of_searches_that_hidden_rows_are_left_out_of_is_answered_as_one_by_one(

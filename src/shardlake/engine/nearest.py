@@ -184,7 +184,7 @@ class Nearest:
         wanted = max(source.candidates, k)
         if not lists.has(probe.lists):  # whole, as without hidden rows: nearly all of their rows may be candidates
             self.space.load(probe.lists.tolist(), reader)
-        if lists.rows_in(probe.lists) - live.hidden >= wanted:
+        if lists.rows_in(probe.lists) >= wanted:
             found = self.space.scan(source.query, probe, wanted + _room(wanted, live), None, reader)
             rows = found[live.mask[found]][:wanted]
             if len(rows) == wanted:
@@ -245,8 +245,9 @@ class Nearest:
             self.space.load(np.unique(numbers).tolist(), reader)
         codes = lists.list_rows[numbers].sum(axis=1)
         wanted = max(sources[0].candidates, k)
-        hidden = 0 if live is None else live.hidden
-        which = np.flatnonzero(codes - hidden >= [max(wanted, source.depth) for source in sources])
+        hidden = 0 if live is None else live.hidden  # at most so many of them are among the rows of some lists
+        least = [source.depth + hidden if source.depth > wanted else wanted for source in sources]
+        which = np.flatnonzero(codes >= least)
         queries, numbers = queries[which], numbers[which]
         coarse = np.empty(numbers.shape, np.float32)
         for part in _cached_parts(numbers):
@@ -348,7 +349,7 @@ def _room(wanted: int, live: LiveRows | None) -> int:
 
 def _first_live(rows: Int64Array, live: LiveRows, wanted: int) -> Int64Array:
     """Returns (n, wanted) the first live ones of each row of a table, in their order; NO_ROW where there are fewer."""
-    keep = live.mask[rows] & (rows >= 0)
+    keep = live.mask[rows]  # what is NO_ROW stands behind all others, and stays what it is
     first = np.argsort(~keep, axis=1, kind="stable")[:, :wanted]
     return np.take_along_axis(np.where(keep, rows, NO_ROW), first, axis=1)
 
