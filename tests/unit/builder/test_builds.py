@@ -227,7 +227,7 @@ def test_a_second_build_folds_what_came_since_over_the_first(tmp_path: Path) -> 
 def test_newest_is_decided_by_all_of_an_id() -> None:
     ids = np.array([[1, 1], [1, 2], [2, 1], [1, 1]], np.uint64)
 
-    live = survey._newest([ids[:2], ids[2:2], ids[2:]])
+    live = survey.newest_of([ids[:2], ids[2:2], ids[2:]])
 
     assert [part.tolist() for part in live] == [[False, True], [], [True, True]]
 
