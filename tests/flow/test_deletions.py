@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from builder.compact import compact
+from builder.purge import purge
 from functions.api.searching import ATTEMPTS
 from functions.build.service import Builds
 from shardlake.catalog.base import BuildState
@@ -197,6 +198,34 @@ def test_what_was_written_before_what_the_filter_found_stays_gone_when_it_arrive
     assert world.deliver(late) == []
 
     assert ids(world) == []
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("change", ["delete", "patch"])
+def test_what_is_late_does_not_undo_a_change_though_what_was_changed_is_purged(
+    world: SmallWorld, tmp_path: Path, change: str, merged: bool
+) -> None:
+    seen: set[str] = set()
+    put(world, 2, price=1)
+    late = unseen(world, seen)
+    put(world, 2, price=5)
+    deliver_all(world, seen)
+    if change == "delete":
+        assert delete(world, {"filter": {"price": 5}}).status == 202
+    else:
+        patches = [{"id": "i2", "attributes": {"price": 7}}]
+        assert world.call("PATCH", f"{BASE}/items", {"items": patches}).status == 202
+    deliver_all(world, seen)
+    if merged:
+        assert merge(world) == 1
+    build(world, "b1", tmp_path)
+    row = world.catalog.get_collection(NAME)
+    fewer = purge(world.objects, world.catalog, row.uid, schema_of_body(row.body), now=world.now(), min_share=0)
+    assert fewer == (0 if merged else 1)
+
+    assert world.deliver(late) == []
+
+    assert ids(world, filter={"price": {"$ne": 7}}) == []
 
 
 @pytest.mark.parametrize("is_built", [False, True])
