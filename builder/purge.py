@@ -3,7 +3,9 @@
 A row is not needed when a later row of its id stands in the log through the *floor*, the least position that a kept
 version holds: whichever of them is gone back to, and built on, the later row wins. So an item that was deleted or
 overwritten leaves the segments, once versions that had it are forgotten. A deletion stays as long as an event may come
-late: what was written before it must not come back. What a rollback has set aside neither wins nor is touched.
+late: what was written before it must not come back. So long, too, a segment overwrites the ids that it has lost: by
+their order late events are told, and what overwrote them, a change made of an item, may have none of its own. What a
+rollback has set aside neither wins nor is touched.
 
 Memory: 17 bytes a row of the log, and the segments of one run.
 """
@@ -11,19 +13,20 @@ Memory: 17 bytes a row of the log, and the segments of one run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 
 import numpy as np
 
 from builder.collect import GRACE_OF_SEGMENTS
+from builder.ranged import RangedFile
 from builder.segments import write_segment
 from builder.survey import Ids, newest_of, read_ids
 from shardlake.catalog.base import Catalog, SegmentRow
-from shardlake.errors import Conflict, ErrorKind
+from shardlake.errors import Conflict, ErrorKind, FormatError
 from shardlake.format import locations
-from shardlake.format.overwrites import Part, decode_overwrites, decode_parts
+from shardlake.format.overwrites import OVERWRITES_KIND, Part, decode_overwrites, decode_parts
 from shardlake.format.segment import SegmentItem, decode_segment
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
 from shardlake.store.base import ObjectStore
@@ -35,15 +38,27 @@ MAX_RUN = 96
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
-    """A segment that all kept versions hold, and which of its rows are needed."""
+    """A segment that all kept versions hold, and which of its rows are needed.
+
+    Attributes:
+        is_old: whether no event can come late any more that was written before it.
+        lost: how many ids it overwrites that it has no row of, and need not: it is old.
+    """
 
     row: SegmentRow
     needed: BoolArray
+    is_old: bool
+    lost: int
+
+    @property
+    def fewer(self) -> int:
+        """How many of its rows nobody needs."""
+        return len(self.needed) - int(np.count_nonzero(self.needed))
 
     @property
     def unneeded(self) -> int:
-        """How many of its rows nobody needs."""
-        return len(self.needed) - int(np.count_nonzero(self.needed))
+        """How many rows, and ids without one, nobody needs."""
+        return self.fewer + self.lost
 
 
 def purge(
@@ -73,7 +88,7 @@ def purge(
             if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
                 raise
             return fewer  # another one is at it
-        fewer += sum(held.unneeded for held in run)
+        fewer += sum(held.fewer for held in run)
     return fewer
 
 
@@ -95,7 +110,16 @@ def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list
         return []
     ids = [read_ids(store, row) for row in rows]
     is_old = [datetime.fromisoformat(row.created_at) <= now - GRACE_OF_SEGMENTS for row in rows]
-    return [_Held(row=row, needed=needed) for row, needed in zip(rows, _needed(ids, is_old), strict=True)]
+    lost = [_lost(store, row, each) if old else 0 for row, each, old in zip(rows, ids, is_old, strict=True)]
+    told = zip(rows, _needed(ids, is_old), is_old, lost, strict=True)
+    return [_Held(row=row, needed=needed, is_old=old, lost=count) for row, needed, old, count in told]
+
+
+def _lost(store: ObjectStore, row: SegmentRow, ids: Ids) -> int:
+    overwritten = RangedFile(store, locations.overwrites(row.key), OVERWRITES_KIND).meta.get("ids")
+    if not isinstance(overwritten, int):
+        raise FormatError("the ids that a segment overwrites are not counted", key=row.key)
+    return max(0, overwritten - len(np.unique(ids.digests, axis=0)))
 
 
 def _needed(ids: Sequence[Ids], is_old: Sequence[bool]) -> list[BoolArray]:
@@ -143,7 +167,7 @@ def _rewritten(store: ObjectStore, uid: str, run: Sequence[_Held], schema: Colle
     for held in run:
         kept = [item for item, needed in zip(_items(store, held.row), held.needed.tolist(), strict=True) if needed]
         items += kept
-        parts += _parts(store, held.row, frozenset(item.id.encode() for item in kept))
+        parts += _parts(store, held.row, frozenset(item.id.encode() for item in kept) if held.is_old else None)
     # By what is left: written again of the same segments with other rows it is another one.
     left = b"".join(held.row.segment_id.encode() + np.packbits(held.needed).tobytes() for held in run)
     name = blake2b(left, digest_size=16).hexdigest()
@@ -164,10 +188,9 @@ def _items(store: ObjectStore, row: SegmentRow) -> list[SegmentItem]:
     return decode_segment(store.get(row.key, max_bytes=MAX_BLOCK_BYTES)).items()
 
 
-def _parts(store: ObjectStore, row: SegmentRow, kept: frozenset[bytes]) -> list[Part]:
-    """Returns what a segment was merged of, or the segment itself, with those of the ids that are kept."""
+def _parts(store: ObjectStore, row: SegmentRow, kept: frozenset[bytes] | None) -> list[Part]:
+    """Returns what a segment was merged of, or the segment itself, with those of the ids that are kept; None: all."""
     data = store.get(locations.overwrites(row.key), max_bytes=MAX_BLOCK_BYTES)
     whole = Part(sequence=row.sequence, order=row.order, ids=frozenset(decode_overwrites(data)))
-    return [
-        Part(sequence=part.sequence, order=part.order, ids=part.ids & kept) for part in decode_parts(data) or [whole]
-    ]
+    parts = decode_parts(data) or [whole]
+    return parts if kept is None else [replace(part, ids=part.ids & kept) for part in parts]

@@ -12,7 +12,7 @@ from shardlake.contracts.collection import body_of_schema, parse_collection, sch
 from shardlake.contracts.common import is_name
 from shardlake.contracts.http import Request, Response, json_response
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, InvalidInput
+from shardlake.errors import ErrorKind, InvalidInput, NotFound
 
 
 def put_collection(world: World, request: Request, *, name: str) -> Response:
@@ -35,9 +35,11 @@ def list_collections(world: World, request: Request) -> Response:
     """Answers all collections by name, with their rows and versions."""
     summaries = []
     for row in world.catalog.list_collections():
-        snapshot = world.catalog.snapshot(row.uid)
-        rows, pointer = _rows(world, row.name, snapshot, request.deadline), snapshot.pointer
-        summaries.append({"name": row.name, "rows": rows, "version": pointer.version if pointer else None})
+        try:
+            summaries.append(_summary(world, row, request.deadline))
+        except NotFound as error:  # it was dropped at this moment
+            if error.kind is not ErrorKind.COLLECTION_NOT_FOUND:
+                raise
     return json_response(200, {"collections": summaries})
 
 
@@ -50,6 +52,12 @@ def drop_collection(world: World, request: Request, *, name: str) -> Response:
     """Takes the name away."""
     row = world.catalog.drop_collection(world.collection(name).name)
     return json_response(202, {"name": row.name, "state": "dropped"})
+
+
+def _summary(world: World, row: CollectionRow, deadline: Deadline) -> dict[str, object]:
+    snapshot = world.catalog.snapshot(row.uid)
+    version = snapshot.pointer.version if snapshot.pointer else None
+    return {"name": row.name, "rows": _rows(world, row.name, snapshot, deadline), "version": version}
 
 
 def _described(world: World, row: CollectionRow, deadline: Deadline) -> dict[str, object]:

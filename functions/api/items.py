@@ -9,7 +9,7 @@ from functools import partial
 
 import orjson
 
-from functions.api.searching import matching_ids, position
+from functions.api.searching import matching_ids
 from functions.api.world import World
 from shardlake.catalog.base import CollectionRow, Receipt, ReceiptState
 from shardlake.contracts.collection import schema_of_body
@@ -82,8 +82,7 @@ def delete_items(world: World, request: Request, *, name: str) -> Response:
     model = validated(DeleteItemsModel, parse_object(request.body))
     ids, seen = parse_deletions(model), None
     if ids is None:
-        ids, snapshot = matching_ids(world, name, model.filter or {}, request.deadline)
-        seen = position(world, row.uid, snapshot)
+        ids, seen = matching_ids(world, row, model.filter or {}, request.deadline)
     if not ids:
         return _answer(None, 0, searchable="now", message=NOW, status=200 if waits else 202)
     lines = _lines({"id": each} for each in ids)

@@ -9,10 +9,12 @@ import orjson
 
 from functions.api.world import World
 from shardlake import limits
+from shardlake.catalog.base import CollectionRow, LogPosition
 from shardlake.catalog.log import UNBUILT, split_name
 from shardlake.deadline import Deadline
-from shardlake.errors import ErrorKind, FormatError, Unavailable, from_body
+from shardlake.errors import ErrorKind, FormatError, NotFound, Overloaded, Unavailable, from_body
 
+ATTEMPTS = 5  # of a search of many pages, each lost to a compaction
 EVERYTHING: dict[str, Any] = {"$not": {"$not": {}}}  # a filter that every item passes, so that passing rows are counted
 STATUS_OK = 200
 
@@ -55,8 +57,29 @@ def live_rows(world: World, name: str, deadline: Deadline) -> int:
     return int(answer["stats"]["rows_passing"])
 
 
-def matching_ids(world: World, name: str, node: dict[str, Any], deadline: Deadline) -> tuple[list[str], str | None]:
-    """Returns the ids of all items that pass a filter, and the name of the snapshot that they were found in."""
+def matching_ids(
+    world: World, row: CollectionRow, node: dict[str, Any], deadline: Deadline
+) -> tuple[list[str], LogPosition]:
+    """Returns the ids of all items that pass a filter, and the position of the log that they were found at.
+
+    Raises:
+        Overloaded: when compaction took the snapshot away between two pages, each time.
+        ShardlakeError: what the router answers with.
+    """
+    for _ in range(ATTEMPTS):
+        # What is in the log by now the search sees, or a rollback has set it aside: the snapshot's name tells neither.
+        head = world.catalog.log_head(row.uid).sequence
+        try:
+            ids, snapshot = _all_pages(world, row.name, node, deadline)
+        except NotFound as error:
+            if error.kind is not ErrorKind.VERSION_NOT_FOUND:
+                raise
+            continue
+        return ids, max(head, position(world, row.uid, snapshot))
+    raise Overloaded("the collection changes faster than what passes the filter can be listed")
+
+
+def _all_pages(world: World, name: str, node: dict[str, Any], deadline: Deadline) -> tuple[list[str], str | None]:
     ids: list[str] = []
     snapshot: str | None = None
     for answer in _pages(world, name, node, deadline):
@@ -65,8 +88,8 @@ def matching_ids(world: World, name: str, node: dict[str, Any], deadline: Deadli
     return ids, snapshot
 
 
-def position(world: World, uid: str, snapshot: str | None) -> int:
-    """Returns the position of the log that a snapshot sees, by its name."""
+def position(world: World, uid: str, snapshot: str | None) -> LogPosition:
+    """Returns the last position of the log of which a snapshot has something, by its name."""
     parts = None if snapshot is None else split_name(snapshot)
     if parts is None:
         return 0

@@ -14,6 +14,7 @@ from builder.segments import write_segment
 from functions.ingest.encoding import encode_items
 from functions.ingest.entries import Entry
 from functions.ingest.events import Drop
+from functions.ingest.log import NO_ORDER
 from functions.ingest.patches import Numbered, Patched, patched
 from functions.ingest.rejects import RejectLog
 from functions.ingest.world import World
@@ -92,6 +93,8 @@ class Intake:
 
     def delete(self, entry: Entry) -> None:
         """Takes one entry of a file of ids to be deleted."""
+        if not self._segment:
+            self._deadline.check("delete items")
         if entry.error is not None:
             self._rejects.add(entry.line, None, entry.error)
             return
@@ -147,9 +150,8 @@ class Intake:
     def _write_segment(self) -> None:
         if not self._segment:
             return
-        order = self._source.drop.order(self._part)
         ids = frozenset(item.id.encode() for item in self._segment)
-        self._world.log.add(self._row.uid, order, ids, self._write, seen=self._source.seen)
+        self._world.log.add(self._row.uid, self._order(), ids, self._write, seen=self._source.seen)
         self.accepted += len(self._segment)
         self._segment.clear()
         self._segment_bytes = 0
@@ -172,9 +174,13 @@ class Intake:
         identity, ids = self._identity(), frozenset(item.id.encode() for item in made.items)
         # By what it was made of: made anew it is another segment, and either may be the one that stands.
         name = _digest(identity, str(made.seen))
-        row = self._segment_row(name, identity, rows=len(made.items), order="")
+        row = self._segment_row(name, identity, rows=len(made.items), order=NO_ORDER)
         row = write_segment(self._world.store, row, made.items, self._schema, encoders=made.encoders)
         return self._world.log.add_made(self._row.uid, row, ids, seen=made.seen) is not None
+
+    def _order(self) -> str:
+        # An item that a filter did not see, because it was still on its way, must not give way to the deletion.
+        return self._source.drop.order(self._part) if self._source.seen is None else NO_ORDER
 
     def _identity(self) -> str:
         """Returns what tells this piece of work from any other: where it comes from, and what it is."""
@@ -199,7 +205,7 @@ class Intake:
         identity = self._identity()
         left_out = sorted({item.id for item in self._segment} - {item.id for item in items})
         segment_id = _digest(identity, *left_out) if left_out else identity
-        row = self._segment_row(segment_id, identity, rows=len(items), order=self._source.drop.order(self._part))
+        row = self._segment_row(segment_id, identity, rows=len(items), order=self._order())
         return write_segment(self._world.store, row, items, self._schema, encoders=self._digests)
 
 

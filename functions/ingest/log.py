@@ -3,6 +3,9 @@
 The log is in the order of arrival, and its readers let the later segment win. So the order of writing is settled here,
 before a segment is added: items that a segment of a later order has already are left out of it. That holds because a
 segment is added only where the log ends as it did when this was looked up.
+
+What was made of the log as it was at some position goes by that position instead, and has no order: it speaks of what
+was seen there, and neither gives way to nor is in the way of what was written when, seen or not.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, field
 
 from shardlake import limits
 from shardlake.catalog.base import Catalog, LogHead, SegmentRow
-from shardlake.errors import Conflict, ErrorKind, Overloaded
+from shardlake.errors import Conflict, ErrorKind, FormatError, NotFound, Overloaded
 from shardlake.format import locations
 from shardlake.format.overwrites import Part, decode_overwrites, decode_parts
 from shardlake.format.segment import decode_segment
@@ -23,6 +26,7 @@ from shardlake.store.base import ObjectStore
 ATTEMPTS = 40  # each is lost to another writer that has got on
 MAX_WAIT_S = 0.25
 ALL_ORDERS = "~"  # behind every order
+NO_ORDER = ""  # before every order
 MAX_IDS_KEPT = 1_000_000  # some 200 MB
 
 Ids = frozenset[bytes]
@@ -88,9 +92,10 @@ class Log:
         """Adds a segment whose source was written at `order`; returns it as it stands.
 
         Args:
-            uid: of the collection. order: of the source. ids: of the segment. write: writes it.
-            seen: the position of the log that it was made of, where it was: items that were written since, in whatever
-                order, are left out too.
+            uid: of the collection. ids: of the segment. write: writes it.
+            order: of the source; NO_ORDER where `seen` is given.
+            seen: the position of the log that it was made of, where it was: items that were added since, and no others,
+                are left out, in whatever order they were written.
 
         Raises:
             Overloaded: when other writers were faster each time.
@@ -98,8 +103,9 @@ class Log:
         written: tuple[Ids, SegmentRow] | None = None
         for wait_s in _waits():
             head = self._catalog.log_head(uid)
-            is_behind = order < head.newest or (seen is not None and seen < head.sequence)
-            newer = self._newer(uid, ids, order, head.sequence if seen is None else seen) if is_behind else frozenset()
+            is_behind = order < head.newest if seen is None else seen < head.sequence
+            behind = (order, head.sequence) if seen is None else (ALL_ORDERS, seen)
+            newer = self._newer(uid, ids, *behind) if is_behind else frozenset()
             if written is None or written[0] != newer:
                 written = newer, write(newer)
             added = self._append(uid, written[1], head)
@@ -137,7 +143,21 @@ class Log:
         """Returns those of the ids that were written behind an order or a position.
 
         Cost: a query of what the log has got since; one read for each segment there that was not read before.
+
+        Raises:
+            FormatError: when a segment of the log is not there.
         """
+        try:
+            return self._looked_up(uid, ids, order, seen)
+        except NotFound:
+            # What is kept of the log is from before a compaction, and what that has merged is collected by now.
+            self._known.pop(uid, None)
+        try:
+            return self._looked_up(uid, ids, order, seen)
+        except NotFound as error:  # it must not pass for a dropped file that is gone
+            raise FormatError("a segment of the log is not there", kind=ErrorKind.MALFORMED_FILE) from error
+
+    def _looked_up(self, uid: str, ids: Ids, order: str, seen: int) -> Ids:
         known = self._known.setdefault(uid, _Known())
         known.read_on(self._catalog, uid)
         known.index(self._store, order, seen)

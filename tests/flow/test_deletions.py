@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from builder.compact import compact
+from builder.purge import purge
+from functions.api.searching import ATTEMPTS
+from functions.build.service import Builds
+from shardlake.catalog.base import BuildState
+from shardlake.contracts.collection import schema_of_body
 from shardlake.format.segment import decode_segment
+from tests.lake import queued
 from tests.small_world import VECTORS, Answer, SmallWorld
 
 NAME = "films"
@@ -40,6 +48,36 @@ def deliver_all(world: SmallWorld, seen: set[str]) -> None:
     seen.update(keys)
     if keys:
         assert world.deliver(world.event(*keys)) == []
+
+
+def unseen(world: SmallWorld, seen: set[str]) -> dict[str, Any]:
+    """Returns the event of what was written to the inbox since, still to be delivered."""
+    keys = [key for key in world.keys(INBOX) if key not in seen]
+    seen.update(keys)
+    return world.event(*keys)
+
+
+def merge(world: SmallWorld) -> int:
+    """Compacts all that is pending into one segment; returns how many are fewer."""
+    row = world.catalog.get_collection(NAME)
+    schema = schema_of_body(row.body)
+    return compact(world.objects, world.catalog, row.uid, schema, lambda rows: rows if len(rows) > 1 else ())
+
+
+def build(world: SmallWorld, build_id: str, scratch: Path) -> str:
+    """Builds; returns the version."""
+    world.catalog.put_build(world.catalog.get_collection(NAME).uid, queued(build_id))
+    builds = Builds(
+        store=world.objects,
+        catalog=world.catalog,
+        part_rows=1_000,
+        threads=1,
+        clock=lambda: world.now().isoformat(),
+    )
+    row = builds.run(NAME, build_id, scratch=scratch)
+    assert row.state is BuildState.DONE, row.error
+    assert row.version is not None
+    return row.version
 
 
 def ids(world: SmallWorld, **body: Any) -> list[str]:
@@ -127,6 +165,146 @@ def test_an_item_written_after_its_filter_was_answered_stays(world: SmallWorld) 
 
     assert ids(world) == ["i2"]
     assert ids(world, filter={"price": {"$gt": 40}}) == ["i2"]
+
+
+def test_an_item_that_the_filter_did_not_see_stays_though_the_deletion_overtakes_it(world: SmallWorld) -> None:
+    seen: set[str] = set()
+    put(world, 1, 2)
+    deliver_all(world, seen)
+    put(world, 2, price=50)
+    on_its_way = unseen(world, seen)
+
+    assert delete(world, {"filter": {"price": {"$lt": 10}}}).json["accepted"] == 2
+    deliver_all(world, seen)
+    assert world.deliver(on_its_way) == []
+
+    assert ids(world) == ["i2"]
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_was_written_before_what_the_filter_found_stays_gone_when_it_arrives_late(
+    world: SmallWorld, merged: bool
+) -> None:
+    seen: set[str] = set()
+    put(world, 2, price=1)
+    late = unseen(world, seen)
+    put(world, 2, price=5)
+    deliver_all(world, seen)
+    delete(world, {"filter": {"price": {"$lt": 10}}})
+    deliver_all(world, seen)
+    if merged:
+        assert merge(world) == 1
+
+    assert world.deliver(late) == []
+
+    assert ids(world) == []
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("change", ["delete", "patch"])
+def test_what_is_late_does_not_undo_a_change_though_what_was_changed_is_purged(
+    world: SmallWorld, tmp_path: Path, change: str, merged: bool
+) -> None:
+    seen: set[str] = set()
+    put(world, 2, price=1)
+    late = unseen(world, seen)
+    put(world, 2, price=5)
+    deliver_all(world, seen)
+    if change == "delete":
+        assert delete(world, {"filter": {"price": 5}}).status == 202
+    else:
+        patches = [{"id": "i2", "attributes": {"price": 7}}]
+        assert world.call("PATCH", f"{BASE}/items", {"items": patches}).status == 202
+    deliver_all(world, seen)
+    if merged:
+        assert merge(world) == 1
+    build(world, "b1", tmp_path)
+    row = world.catalog.get_collection(NAME)
+    fewer = purge(world.objects, world.catalog, row.uid, schema_of_body(row.body), now=world.now(), min_share=0)
+    assert fewer == (0 if merged else 1)
+
+    assert world.deliver(late) == []
+
+    assert ids(world, filter={"price": {"$ne": 7}}) == []
+
+
+@pytest.mark.parametrize("is_built", [False, True])
+def test_a_filter_sees_a_version_and_what_is_pending_alike(world: SmallWorld, tmp_path: Path, is_built: bool) -> None:
+    seen: set[str] = set()
+    put(world, 1, 2, 3)
+    deliver_all(world, seen)
+    build(world, "b1", tmp_path)
+    put(world, 3, 4)
+    deliver_all(world, seen)
+    if is_built:
+        build(world, "b2", tmp_path)
+
+    assert delete(world, {"filter": {"price": {"$gte": 2}}}).json["accepted"] == 3
+    deletion = unseen(world, seen)
+    put(world, 4, price=50)
+    deliver_all(world, seen)
+    assert world.deliver(deletion) == []
+
+    assert ids(world) == ["i1", "i4"]
+    assert world.call("GET", BASE).json["rows"] == 2
+
+
+def test_what_a_rollback_has_set_aside_shields_nothing_from_a_filter(world: SmallWorld, tmp_path: Path) -> None:
+    seen: set[str] = set()
+    put(world, 1, 2)
+    deliver_all(world, seen)
+    first = build(world, "b1", tmp_path)
+    put(world, 2, price=5)
+    deliver_all(world, seen)
+    build(world, "b2", tmp_path)
+    assert world.call("POST", f"{BASE}/rollback", {"version": first}).status == 200
+
+    assert delete(world, {"filter": {"price": {"$lt": 10}}}).json["accepted"] == 2
+    deliver_all(world, seen)
+
+    assert ids(world) == []
+    assert world.call("GET", BASE).json["rows"] == 0
+
+
+@pytest.mark.parametrize("times", [1, ATTEMPTS])
+def test_a_compaction_between_two_pages_has_the_filter_looked_up_anew(world: SmallWorld, times: int) -> None:
+    seen: set[str] = set()
+    for start in range(0, 1_500, 500):
+        put(world, *range(start, start + 500))
+        deliver_all(world, seen)
+    route, merges = world.invoker.functions["router"], 0
+
+    def compacting(payload: bytes) -> bytes:
+        nonlocal merges
+        reply = route(payload)
+        if merges < times and orjson.loads(orjson.loads(payload)["body"])["cursor"] is None:
+            merges += 1
+            put(world, 5_000 + merges)
+            deliver_all(world, seen)
+            assert merge(world) > 0
+        return reply
+
+    world.invoker.functions["router"] = compacting
+    before = world.keys(INBOX)
+
+    answer = delete(world, {"filter": {"price": {"$lt": 1_400}}})
+
+    if times == ATTEMPTS:
+        assert (answer.status, answer.kind) == (429, "throttled")
+        assert not any(key.endswith(".deletes.jsonl") for key in world.keys(INBOX))
+    else:
+        assert answer.json["accepted"] == 1_400
+        assert len(world.keys(INBOX)) == len(before) + 2  # the item put meanwhile, and the deletion
+
+
+def test_a_file_of_ids_without_time_left_is_left_for_the_next_run() -> None:
+    world = SmallWorld(remaining_ms=0)
+    world.create(NAME, VECTORS)
+    lines = b"\n".join(b'{"id":"i%d"}' % number for number in range(10_001))
+
+    assert world.deliver(world.drop(f"{INBOX}deletes/gone.jsonl", lines)) == ["m-0"]
+
+    assert world.catalog.log_head(world.catalog.get_collection(NAME).uid).sequence == 0
 
 
 def test_ids_that_were_named_are_deleted_by_the_order_of_writing(world: SmallWorld) -> None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from functions.ingest import intake
-from tests.flow.test_deletions import BASE, INBOX, NAME, deliver_all, ids
+from tests.flow.test_deletions import BASE, INBOX, NAME, deliver_all, ids, merge, unseen
 from tests.small_world import VECTORS, Answer, SmallWorld
 
 
@@ -50,6 +50,23 @@ def test_a_patch_changes_what_it_names_and_keeps_the_rest(world: SmallWorld) -> 
     assert stored(world, "b") == {"id": "b", "attributes": {}, "vectors": {}}
     assert ids(world, filter={"price": {"$gt": 7}}) == ["a"]
     assert ids(world, filter={"colour": "red"}) == ["a"]
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_arrives_late_does_not_undo_a_patch(world: SmallWorld, merged: bool) -> None:
+    seen: set[str] = set()
+    put(world, {**RED, "attributes": {"price": 9}})
+    late = unseen(world, seen)
+    put(world, RED)
+    deliver_all(world, seen)
+    patch(world, {"id": "a", "attributes": {"price": 2}})
+    deliver_all(world, seen)
+    if merged:
+        assert merge(world) == 1
+
+    assert world.deliver(late) == []
+
+    assert stored(world, "a")["attributes"] == {"colour": "red", "price": 2}
 
 
 def test_patches_of_one_item_follow_one_another_and_repetitions_change_nothing(world: SmallWorld) -> None:

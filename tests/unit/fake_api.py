@@ -80,7 +80,15 @@ class FakeApi:
                 return answer(202, {"name": name})
             case "POST", ["collections", name, "items"]:
                 items = orjson.loads(request.content)["items"]
-                return answer(202, {"batch_id": "b1", "accepted": len(items), "searchable": "after-build"})
+                return self._accepted(request, "b1", len(items))
+            case "PATCH", ["collections", name, "items"]:
+                return self._accepted(request, "p1", len(orjson.loads(request.content)["items"]))
+            case "POST", ["collections", name, "items:delete"]:
+                body = orjson.loads(request.content)
+                if len(body) != 1:
+                    return error(400, "invalid-request", "either ids or a filter says what shall be deleted")
+                found = body.get("ids", self.hits)
+                return self._accepted(request, "d1" if found else None, len(found))
             case "POST", ["collections", name, "uploads"]:
                 return self._tickets(name, orjson.loads(request.content)["files"])
             case "POST", ["collections", name, "uploads:status"]:
@@ -113,6 +121,11 @@ class FakeApi:
                     return error(404, "version-not-found", "there is no such version")
                 return answer(200, {"version": "000001-aa", "rows": 3})
         return error(404, "route-not-found", "no such route")
+
+    def _accepted(self, request: httpx.Request, batch_id: str | None, count: int) -> httpx.Response:
+        waits = request.url.params.get("wait") == "true"
+        body = {"batch_id": batch_id, "accepted": count, "searchable": "now" if waits else "soon", "message": "m"}
+        return answer(200 if waits else 202, body)
 
     def _create(self, name: str, schema: dict[str, Any]) -> httpx.Response:
         standing = self.collections.get(name)

@@ -2,7 +2,7 @@
 
 Whoever searches an older shard reads this alone to know which rows of it are no longer true. Blocks: `id` concatenated
 UTF-8 in ascending order of bytes, and `id_offsets` u8 (ids + 1). Of a segment that compaction has merged of others:
-`part` u4 (ids), which of these each id was last in, and the meta object's `parts` has the sequence and order of each.
+`part` u4 (ids), which part each id belongs to, and the meta object's `parts` has the sequence and order of each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ OVERWRITES_KIND = b"OVER"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One of the segments merged: its place in the log, its order, and the ids that it was the last to have."""
+    """Ids of a merged segment whose last place in the log is the same, and their latest order.
+
+    That need not be the order of what stands at that place: a change made of an item has none of its own.
+    """
 
     sequence: int
     order: str
@@ -37,11 +40,19 @@ def encode_overwrites(ids: Iterable[str]) -> bytes:
 
 
 def encode_parts(parts: Sequence[Part]) -> bytes:
-    """Returns the bytes of the file of a merged segment. Where several parts have an id, the last one has it."""
-    owner = {each: number for number, part in enumerate(parts) for each in part.ids}
-    ids = sorted(owner)
-    numbers = np.asarray([owner[each] for each in ids], np.uint32)
-    return _encoded(ids, numbers, {"parts": [[part.sequence, part.order] for part in parts]})
+    """Returns the bytes of the file of a merged segment, given what was merged, by sequence.
+
+    An id that several have gets the last of their sequences and the latest of their orders.
+    """
+    told: dict[bytes, tuple[int, str]] = {}
+    for part in parts:
+        for each in part.ids:
+            before = told.get(each)
+            told[each] = part.sequence, part.order if before is None else max(before[1], part.order)
+    ids = sorted(told)
+    numbered = {place: number for number, place in enumerate(sorted(set(told.values())))}
+    numbers = np.asarray([numbered[told[each]] for each in ids], np.uint32)
+    return _encoded(ids, numbers, {"parts": [list(place) for place in numbered]})
 
 
 def decode_overwrites(data: bytes) -> list[bytes]:
@@ -50,7 +61,7 @@ def decode_overwrites(data: bytes) -> list[bytes]:
 
 
 def decode_parts(data: bytes) -> list[Part]:
-    """Returns the segments that were merged; none where the file is of one segment. Raises FormatError."""
+    """Returns the parts of a merged segment; none where the file is of one segment. Raises FormatError."""
     file = Container(data, OVERWRITES_KIND)
     ids = _ids(file)
     if "part" not in file.directory.blocks:

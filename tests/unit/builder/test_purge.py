@@ -75,6 +75,23 @@ def test_a_deletion_stays_while_an_event_may_come_late(lake: Lake) -> None:
     assert lake.ids(k=10) == ["b"]
 
 
+def test_ids_that_segments_have_lost_leave_them_though_all_rows_are_needed(lake: Lake) -> None:
+    put(lake, "a", "secret-one")
+    put(lake, *(f"i{number}" for number in range(9)))
+    build(lake, 1)
+    lake.delete("secret-one")
+    build(lake, 2)
+    collect(lake)  # the first version goes
+
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=NOW, min_share=0) == 1  # the item
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=LATER, min_share=0) == 1  # the deletion, and the id
+    build(lake, 3)
+    collect(lake)
+
+    assert bytes_of(lake, "secret-one") == []
+    assert lake.ids(k=20) == ["a", *(f"i{number}" for number in range(9))]
+
+
 def test_a_version_that_can_be_gone_back_to_keeps_what_it_holds(lake: Lake) -> None:
     put(lake, "a", "b")
     build(lake, 1)

@@ -342,22 +342,6 @@ def test_versions_are_listed_with_the_current_one(shell: Shell) -> None:
     assert shell("versions", "--json").json["versions"] == [{"version": "000001-aa", "rows": 3, "is_current": True}]
 
 
-def test_an_item_is_printed_as_stored(shell: Shell) -> None:
-    assert shell("items", "get", "a/b", "--json").json == {"id": "a/b", "attributes": {}, "vectors": {"v": [0.6, 0.8]}}
-    assert '"v": "2 numbers"' in shell("items", "get", "a/b").out
-    refused = shell("items", "get", "z", "--json")
-    assert (refused.code, refused.error["kind"]) == (1, "item-not-found")
-
-
-def test_items_are_scanned_page_by_page_to_the_end_or_to_a_limit(shell: Shell) -> None:
-    lines = shell("items", "scan").out.splitlines()
-    assert [json.loads(line)["id"] for line in lines] == ["a/b", "c", "d"]
-    assert shell("items", "scan", "--limit", 2, "--json").json == {
-        "items": [{"id": "a/b", "attributes": {}}, {"id": "c", "attributes": {}}]
-    }
-    assert [json.loads(line)["id"] for line in shell("items", "scan", "--after", "c").out.splitlines()] == ["d"]
-
-
 def test_a_rollback_says_what_is_current_now(shell: Shell) -> None:
     assert shell("rollback", "000001-aa").out == "version 000001-aa is current: 3 items\n"
     assert shell("rollback", "000001-aa", "--json").json == {"version": "000001-aa", "rows": 3}

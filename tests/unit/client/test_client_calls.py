@@ -122,6 +122,28 @@ def test_items_encode_health_and_versions_have_typed_answers(on: Both, api: Fake
     assert on(lambda client: client.collection("c").scan_items(after="c")).after is None
 
 
+def test_what_changes_items_can_be_waited_for(on: Both, api: FakeApi) -> None:
+    def changed(wait: bool) -> list[str]:
+        answers = [
+            on(lambda client: client.collection("c").upsert([{"id": "a"}], wait=wait)),
+            on(lambda client: client.collection("c").patch_items([{"id": "a", "attributes": {"x": 1}}], wait=wait)),
+            on(lambda client: client.collection("c").delete_items(["a"], wait=wait)),
+        ]
+        return [f"{one.searchable} {seen.url.query.decode()}" for one, seen in zip(answers, api.seen[-3:], strict=True)]
+
+    assert changed(False) == ["soon "] * 3
+    assert changed(True) == ["now wait=true"] * 3
+
+
+def test_items_are_deleted_by_ids_or_by_a_filter(on: Both, api: FakeApi) -> None:
+    by_ids = on(lambda client: client.collection("c").delete_items(["a", "b"]))
+    assert (api.body(), by_ids.accepted, by_ids.batch_id) == ({"ids": ["a", "b"]}, 2, "d1")
+    by_filter = on(lambda client: client.collection("c").delete_items(filter={"x": {"$gt": 1}}))
+    assert (api.body(), by_filter.accepted, by_filter.batch_id) == ({"filter": {"x": {"$gt": 1}}}, 0, None)
+    with pytest.raises(InvalidInput, match="either"):
+        on(lambda client: client.collection("c").delete_items())
+
+
 def test_the_token_goes_to_the_api_and_never_to_the_store(on: Both, api: FakeApi) -> None:
     on(lambda client: client.collection("c").upload([LocalFile(name="a.png", source=b"x")]), token="t")
 

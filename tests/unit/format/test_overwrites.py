@@ -32,12 +32,40 @@ def test_no_flipped_byte_makes_other_ids() -> None:
     assert found > len(data) // 2  # the rest is what stands between blocks
 
 
-def test_a_merged_segment_says_which_part_had_each_id_last() -> None:
+def test_a_merged_segment_says_where_each_id_was_last_and_its_latest_order() -> None:
     first = Part(sequence=4, order="b", ids=frozenset({b"x", b"y"}))
     second = Part(sequence=5, order="a", ids=frozenset({b"y", b"z"}))
 
     data = encode_parts([first, second])
 
     assert decode_overwrites(data) == [b"x", b"y", b"z"]
-    assert decode_parts(data) == [Part(sequence=4, order="b", ids=frozenset({b"x"})), second]
+    assert decode_parts(data) == [
+        Part(sequence=4, order="b", ids=frozenset({b"x"})),
+        Part(sequence=5, order="a", ids=frozenset({b"z"})),
+        Part(sequence=5, order="b", ids=frozenset({b"y"})),
+    ]
     assert decode_parts(encode_overwrites(["x"])) == []
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "a", "b", "c"]), st.sets(st.sampled_from("uvwxyz"))), min_size=1),
+    st.data(),
+)
+def test_merged_in_whatever_steps_the_same_is_known_of_each_id(
+    told: list[tuple[str, set[str]]], data: st.DataObject
+) -> None:
+    parts = [
+        Part(sequence=number, order=order, ids=frozenset(name.encode() for name in names))
+        for number, (order, names) in enumerate(told, start=1)
+    ]
+    cut = data.draw(st.integers(0, len(parts)))
+    halves = [decode_parts(encode_parts(half)) for half in (parts[:cut], parts[cut:]) if half]
+
+    merged = encode_parts([part for half in halves for part in half])
+
+    assert merged == encode_parts(parts)
+    for part in decode_parts(merged):
+        for each in part.ids:
+            having = [one for one in parts if each in one.ids]
+            assert part.sequence == max(one.sequence for one in having)
+            assert part.order == max(one.order for one in having)

@@ -126,6 +126,22 @@ def test_where_nobody_can_count_no_number_is_said(world: SmallWorld) -> None:
         assert world.call("GET", BASE).status == 503
 
 
+def test_what_is_dropped_while_it_is_counted_is_not_listed(world: SmallWorld) -> None:
+    world.create("another", VECTORS)
+    add_segment(world.catalog, uid(world), segment(0, rows=10))
+    route = world.invoker.functions["router"]
+
+    def dropping(payload: bytes) -> bytes:
+        assert world.call("DELETE", BASE).status == 202
+        return route(payload)
+
+    world.invoker.functions["router"] = dropping
+
+    answer = world.call("GET", "/v1/collections")
+
+    assert (answer.status, [one["name"] for one in answer.json["collections"]]) == (200, ["another"])
+
+
 def test_a_dropped_name_is_free_again_and_has_nothing_of_before(world: SmallWorld) -> None:
     add_segment(world.catalog, uid(world), segment(0, rows=10))
 
