@@ -20,6 +20,14 @@ START_TIMEOUT_S = 60.0
 # The server lives as long as our end of its guard's stdin: a test run that is killed leaves none behind.
 UNTIL_STDIN_ENDS = '"$@" </dev/null & server=$!; read -r _; kill $server; wait $server'
 
+ONE_AT_A_TIME = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+"""
+
 
 @contextmanager
 def ministack(folder: Path) -> Iterator[str]:
@@ -40,9 +48,12 @@ def ministack(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def moto(folder: Path) -> Iterator[str]:
-    """Yields the endpoint of a moto server."""
+    """Yields the endpoint of a moto server, which serves one request at a time.
+
+    Its transactions put all tables back when a condition fails, what other requests wrote meanwhile included.
+    """
     port = _free_port()
-    command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", ONE_AT_A_TIME, str(port)]
     with _serving(command, {}, folder, port, "/moto-api/") as endpoint:
         yield endpoint
 
