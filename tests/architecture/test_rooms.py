@@ -10,6 +10,7 @@ ADAPTERS = {
     "src/shardlake/store/s3.py",
     "src/shardlake/catalog/dynamo_errors.py",
     "src/shardlake/catalog/dynamodb.py",
+    "src/shardlake/rpc/dead_letters.py",
     "src/shardlake/rpc/lambda_.py",
     "src/shardlake/foreign.py",
 }

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from shardlake import AsyncClient, Client
 from shardlake.cli.session import Session
 from shardlake.demo.pictures import Picture, generate
 from shardlake.local import CloudStatus
+from shardlake.local.stack import emulator_client
 from tests.e2e.cloud_shell import CloudShell, RunningCloud
 
 VECTORS = {
@@ -176,3 +179,30 @@ def test_the_installed_command_finds_the_cloud_of_its_folder(cloud: CloudStatus)
 
     assert json.loads(done.stdout) == {"url": cloud.url, "console": cloud.console, "endpoint": cloud.endpoint}
     assert done.stderr == ""
+
+
+def test_what_was_given_up_is_taken_in_when_it_is_redriven(shell: CloudShell, cloud: CloudStatus) -> None:
+    key = "inbox/cli-redriven/late.jsonl"
+    body = json.dumps({"id": "a", "vectors": {"own": [1.0] * 16}})
+    s3, sqs = emulator_client("s3", cloud.endpoint), emulator_client("sqs", cloud.endpoint)
+    s3.put_object(Bucket=cloud.bucket, Key=key, Body=body.encode())  # no collection: told of, and never tried again
+    refused = f"rejected/cli-redriven/{key.rpartition('/')[2]}"
+    until(lambda: s3.list_objects_v2(Bucket=cloud.bucket, Prefix=refused)["KeyCount"])
+    shell("collections", "create", "cli-redriven", "--schema", json.dumps(VECTORS))
+    wrote = {"object": {"key": key, "sequencer": "0055AED6DCD90281E5"}, "bucket": {"name": cloud.bucket}}
+    record = {"eventName": "ObjectCreated:Put", "eventTime": "2026-11-25T10:00:00.000Z", "s3": wrote}
+    dead = cloud.outputs["InboxDeadLetterQueueUrl"]
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"Records": [record]}))
+
+    assert shell("redrive") == {"redriven": 1}
+
+    until(lambda: shell("search", "--collection", "cli-redriven", "--k", 5)["hits"])
+    assert shell("redrive") == {"redriven": 0}
+
+
+def until(met: Callable[[], object], *, within_s: float = 30.0) -> None:
+    """Waits for what comes by itself."""
+    give_up_at = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from shardlake.cli import builds, cloud, collections, export, ingest, items, later, search
+from shardlake.cli import builds, cloud, collections, export, ingest, items, later, queues, search
 
 app = typer.Typer(
     name="shardlake",
@@ -34,6 +34,7 @@ app.add_typer(items.items, name="items", rich_help_panel=DATA)
 _add(
     DATA,
     ingest.ingest,
+    queues.redrive,
     search.search,
     builds.build,
     builds.versions,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from shardlake.cli.storage import Storage, open_storage
+from shardlake.cli.storage import Storage, open_dead_letters, open_storage
 from shardlake.errors import ErrorKind, InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from shardlake.client import Client
     from shardlake.local import CloudStatus
+    from shardlake.rpc.base import DeadLetters
 
 DEFAULT_DATA_DIR = ".shardlake"
 URL_VARIABLE = "SHARDLAKE_URL"
@@ -78,12 +79,14 @@ class Session:
         connect: makes a client from URL and token.
         cloud: the local cloud.
         open_storage: finds the deployment's bucket and catalog.
+        open_dead_letters: finds the events that its ingest gave up.
     """
 
     env: Mapping[str, str]
     connect: Callable[[str, str | None], Client] = open_client
     cloud: LocalCloud = field(default_factory=EmbeddedCloud)
     open_storage: Callable[[Session, Path | None], Storage] = open_storage
+    open_dead_letters: Callable[[Session, Path | None], DeadLetters] = open_dead_letters
 
     def data_dir(self, given: Path | None) -> Path:
         """Returns the local cloud's folder: as given, else SHARDLAKE_DATA_DIR, else .shardlake."""
@@ -117,6 +120,10 @@ class Session:
     def storage(self, data_dir: Path | None) -> Storage:
         """Returns the deployment's own bucket and catalog. Raises as `open_storage`."""
         return self.open_storage(self, data_dir)
+
+    def dead_letters(self, data_dir: Path | None) -> DeadLetters:
+        """Returns the events that the deployment's ingest gave up. Raises as `open_dead_letters`."""
+        return self.open_dead_letters(self, data_dir)
 
 
 def session_of(context: typer.Context) -> Session:

@@ -1,7 +1,7 @@
-"""The deployment's own bucket and catalog, for the commands that read what no route of the API answers.
+"""The deployment's own bucket, catalog and queue, for the commands that do what no route of the API does.
 
-On the local cloud they are found by its record and reached through its emulator. On AWS they are named by variables
-that the functions have too (outputs of the stack: Bucket, CatalogTable, ShardTable); credentials are the environment's.
+On the local cloud they are found by its record and reached through its emulator. On AWS they are named by variables,
+from outputs of the stack: Bucket, CatalogTable, ShardTable, InboxQueueUrl; credentials are the environment's.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from shardlake.errors import InvalidInput
 if TYPE_CHECKING:
     from shardlake.catalog.base import Catalog
     from shardlake.cli.session import Session
+    from shardlake.rpc.base import DeadLetters
     from shardlake.store.base import ObjectStore
 
 BUCKET, CATALOG_TABLE, SHARD_TABLE = "SHARDLAKE_BUCKET", "SHARDLAKE_CATALOG_TABLE", "SHARDLAKE_SHARD_TABLE"
+INBOX_QUEUE = "SHARDLAKE_INBOX_QUEUE_URL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,22 @@ def open_storage(session: Session, data_dir: Path | None) -> Storage:
 
     bucket, catalog_table, shard_table = named
     return Storage(store=S3Store(bucket), catalog=DynamoCatalog(catalog_table, shard_table))
+
+
+def open_dead_letters(session: Session, data_dir: Path | None) -> DeadLetters:
+    """Returns the events given up of the deployment that a session talks to: AWS's where its queue is named.
+
+    Raises:
+        Unavailable: api-unreachable, when none is named and no local cloud runs.
+    """
+    from shardlake.rpc.dead_letters import SqsDeadLetters
+
+    if url := session.env.get(INBOX_QUEUE):
+        return SqsDeadLetters(url)
+    from shardlake.local.stack import emulator_client
+
+    cloud = session.running(data_dir)
+    return SqsDeadLetters(cloud.outputs["InboxQueueUrl"], client=emulator_client("sqs", cloud.endpoint))
 
 
 def _local(session: Session, data_dir: Path | None) -> Storage:

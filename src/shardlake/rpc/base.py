@@ -1,6 +1,6 @@
-"""The invoke port: call functions by name, many at once, under one deadline.
+"""The invoke port: call functions by name, many at once, under one deadline. And the port of events given up.
 
-Adapters: `lambda_.py`; in process: `shardlake.testing.in_process`.
+Adapters: `lambda_.py`, `dead_letters.py`; in process: `shardlake.testing.in_process`, `.memory_letters`.
 """
 
 from __future__ import annotations
@@ -34,3 +34,13 @@ class Invoker(Protocol):
 
     def start(self, function: str, payload: bytes) -> None:
         """Starts a function and does not wait (at least once)."""
+
+
+class DeadLetters(Protocol):
+    """Events of dropped files that ingest gave up, and the queue that they came from."""
+
+    def count(self) -> int:
+        """Returns about how many wait."""
+
+    def redrive(self) -> int:
+        """Moves up to ten back into the queue and returns how many; 0 when none is left. One may come twice."""

@@ -1,0 +1,28 @@
+"""The port of events given up, in memory: two lists."""
+
+from __future__ import annotations
+
+BATCH_MESSAGES = 10
+
+
+class MemoryDeadLetters:
+    """Events in the order they came.
+
+    Attributes:
+        dead: those given up.
+        queue: those on their way.
+    """
+
+    def __init__(self) -> None:
+        self.dead: list[str] = []
+        self.queue: list[str] = []
+
+    def count(self) -> int:
+        """Returns how many wait."""
+        return len(self.dead)
+
+    def redrive(self) -> int:
+        """Moves up to ten back into the queue and returns how many."""
+        moved, self.dead = self.dead[:BATCH_MESSAGES], self.dead[BATCH_MESSAGES:]
+        self.queue += moved
+        return len(moved)
