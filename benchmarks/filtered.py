@@ -28,7 +28,7 @@ from shardlake.format.manifest import ManifestSpace, decode_manifest
 K = 10
 SLOW = {"exact": 50, "Qdrant local": 5}  # queries that those are asked, at the most
 ASKED: list[dict[str, float]] = [
-    {"recall": recall} for recall in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+    {"recall": recall} for recall in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95)
 ]  # of ourselves, cheapest first
 ASKED += [{"nprobe": nprobe} for nprobe in (16, 24, 32, 64, 128, 256)]
 WITHIN = 5e-4  # of our recall counts as equal
