@@ -88,6 +88,15 @@ MAX_FILES_PER_REQUEST = 500
 MAX_SIDECAR_BYTES = 128 * 1024
 UPLOAD_EXPIRES_S = 3_600
 
+# A dropped file above the first bound is taken in by parts, each by an invocation of its own. A part ends where the line
+# ends that reaches one of the next two: measured in docs/ingest.md, it is done in seconds, and within an invocation's
+# 15 minutes even where an encoder makes but 25 items a second.
+WHOLE_FILE_BYTES = 16 * MIB  # up to which a file is taken in at once
+PART_BYTES = 64 * MIB
+PART_LINES = 20_000
+MAX_FILE_PARTS = 4_096  # so a file has 80 million lines at most, or 256 GiB
+MAX_MESSAGE_BYTES = 256 * 1024  # of one message of the queue, and of a batch: the older of AWS's bounds
+
 MAX_SEGMENT_ROWS = 10_000
 MAX_SEGMENT_BYTES = 64 * MIB
 MAX_PENDING_SEGMENTS = 10_000  # behind a version, that searches look through beside its shards
