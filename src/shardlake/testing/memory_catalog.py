@@ -46,7 +46,7 @@ class _Incarnation:
     known: dict[str, int] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     builds: dict[str, BuildRow] = field(default_factory=dict)
-from shardlake.catalog.ledger import Ledger
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
     aliases: dict[str, Alias] = field(default_factory=dict)
 
 
