@@ -56,7 +56,7 @@ def entries_of(world: World, info: ObjectInfo) -> Iterator[Entry]:
 
 
 def entries_of_part(world: World, info: ObjectInfo, part: Part) -> Iterator[Entry]:
-    """Yields the entries of a part of a jsonl or parquet file, numbered as in the whole file. Raises as `entries_of`."""
+    """Yields the entries of a part of a file, numbered as in the whole file. Raises as `entries_of`."""
     if is_parquet(info.key):
         yield from _rows(world, info, part)
         return

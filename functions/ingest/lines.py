@@ -6,7 +6,6 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import dropwhile
 from typing import IO
 
 from shardlake import limits
@@ -21,7 +20,7 @@ class Line:
     """One line without its end. `data` is None where it was longer than the bound: it was skipped, not kept.
 
     Attributes:
-        end: how many bytes of the stream end with it.
+        end: how many bytes of the stream there are up to its end.
     """
 
     number: int
@@ -29,9 +28,7 @@ class Line:
     end: int = field(compare=False)
 
 
-def lines_of(
-    stream: IO[bytes], *, first: int = 1, max_line_bytes: int = limits.MAX_LINE_BYTES
-) -> Iterator[Line]:
+def lines_of(stream: IO[bytes], *, first: int = 1, max_line_bytes: int = limits.MAX_LINE_BYTES) -> Iterator[Line]:
     """Yields the lines that are not blank, numbered from `first` on."""
     for number, (data, end) in enumerate(_raw_lines(stream, max_line_bytes), start=first):
         text = data.removeprefix(BYTE_ORDER_MARK) if number == 1 and data else data
@@ -39,41 +36,15 @@ def lines_of(
             yield Line(number, text, end)
 
 
-class Portions:
-    """Lines of a stream that cannot be sought, dealt into parts, one after the other.
-
-    Args:
-        lines: from the beginning of the stream.
-        start: where the first part begins, in bytes. line: its first line: those before are passed over.
-        part_bytes: a part ends with the line that reaches this. part_lines: or this.
-
-    Attributes:
-        start, line: of the next part, once the lines of one were taken.
-        at_end: whether there is no other.
-    """
-
-    def __init__(self, lines: Iterator[Line], *, start: int, line: int, part_bytes: int, part_lines: int) -> None:
-        self.start = start
-        self.line = line
-        self.at_end = False
-        self._lines = dropwhile(lambda one: one.number < line, lines)
-        self._part_bytes = part_bytes
-        self._part_lines = part_lines
-
-    def part(self) -> Iterator[Line]:
-        """Yields the lines of the next part. Take them all before the next."""
-        for line in self._lines:
-            yield line
-            is_full = line.end - self.start >= self._part_bytes or line.number - self.line + 1 >= self._part_lines
-            if is_full:
-                self.start, self.line = line.end, line.number + 1
-                return
-        self.at_end = True
-
-
 def unpacked(stream: IO[bytes], *, max_bytes: int = limits.MAX_UNPACKED_FILE_BYTES) -> IO[bytes]:
     """Returns the stream that is compressed in a gzip stream; reading it raises InvalidInput (invalid-file)."""
     return _Unpacked(gzip.GzipFile(fileobj=stream), max_bytes)  # type: ignore[return-value]  # it reads, which is all that is asked
+
+
+def skip(stream: IO[bytes], count: int) -> None:
+    """Reads past some bytes, or to the end where there are fewer."""
+    while count and (data := stream.read(min(count, CHUNK_BYTES))):
+        count -= len(data)
 
 
 class _Unpacked:

@@ -1,13 +1,14 @@
-"""Parts of a large file: where each begins and ends, so that every line is in one of them, the one in which it begins."""
+"""Parts of a large file: where each begins and ends, so that every line is in one of them, where it begins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import numpy as np
 
+from functions.ingest.lines import Line
 from shardlake import limits
 
 CHUNK_BYTES = limits.MIB
@@ -31,8 +32,10 @@ class Part:
     line: int
     lines: int = 0
 
-
-FIRST = Part(number=0, start=0, stop=0, line=1)
+    @property
+    def next(self) -> Part:
+        """The part behind it, as far as that is known."""
+        return Part(number=self.number + 1, start=self.stop, stop=self.stop, line=self.line + self.lines)
 
 
 def parts_of_lines(stream: IO[bytes], at: Part, *, part_bytes: int, part_lines: int) -> Iterator[Part]:
@@ -64,3 +67,37 @@ def parts_of_lines(stream: IO[bytes], at: Part, *, part_bytes: int, part_lines: 
         offset += len(chunk)
     if offset > start:
         yield Part(number=number, start=start, stop=offset, line=first, lines=line - first + 1)
+
+
+class Dealt:
+    """Lines of a stream that cannot be read from any place, dealt into parts while they are read.
+
+    Args:
+        lines: from the beginning of a part on.
+        at: that part, as far as it is known: number, start, line.
+        part_bytes: a part ends with the line that reaches this. part_lines: or this.
+
+    Attributes:
+        at: the next part, once the lines of one were taken.
+        is_over: whether there is no other.
+    """
+
+    def __init__(self, lines: Iterator[Line], at: Part, *, part_bytes: int, part_lines: int) -> None:
+        self.at = at
+        self.is_over = False
+        self._lines = lines
+        self._begin = at.start
+        self._part_bytes = part_bytes
+        self._part_lines = part_lines
+
+    def part(self) -> Iterator[Line]:
+        """Yields the lines of the next part. Take them all before those of another."""
+        at = self.at
+        for line in self._lines:
+            yield line
+            end, count = self._begin + line.end, line.number + 1 - at.line
+            if end - at.start >= self._part_bytes or count >= self._part_lines:
+                self.at = Part(number=at.number + 1, start=end, stop=end, line=at.line + count)
+                return
+        self.at = replace(at, number=at.number + 1)
+        self.is_over = True

@@ -46,7 +46,9 @@ def rows_of(store: ObjectStore, info: ObjectInfo, part: Part | None = None) -> I
                 yield _json(row), size
 
 
-def parts_of_rows(store: ObjectStore, info: ObjectInfo, at: Part, *, part_bytes: int, part_lines: int) -> Iterator[Part]:
+def parts_of_rows(
+    store: ObjectStore, info: ObjectInfo, at: Part, *, part_bytes: int, part_lines: int
+) -> Iterator[Part]:
     """Yields the parts of a parquet file's rows from one on.
 
     A part ends where a row more would be too much, by the mean size of the rows of its group, or with the file.
@@ -66,12 +68,6 @@ def parts_of_rows(store: ObjectStore, info: ObjectInfo, at: Part, *, part_bytes:
     for number, (start, stop) in enumerate(cuts):
         if number >= at.number:
             yield Part(number=number, start=start, stop=stop, line=start + 1, lines=stop - start)
-
-
-def num_rows(store: ObjectStore, info: ObjectInfo) -> int:
-    """Returns how many rows a parquet file has. Raises as `rows_of`."""
-    with _opened(store, info) as table:
-        return int(table.metadata.num_rows)
 
 
 def _cuts(sizes: list[tuple[int, int]], *, part_bytes: int, part_lines: int) -> Iterator[tuple[int, int]]:

@@ -1,27 +1,19 @@
-"""Work on large files, as messages of the queue that events come by: cut on from here, or take this part in."""
+"""Work on large files, as messages of the queue that S3's events come by: cut it, or take one part of it in."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 import orjson
 
 from functions.ingest.events import Drop, drops_of
 from functions.ingest.portions import Part
-from shardlake import limits
 from shardlake.errors import ErrorKind, FormatError
 
-NAME = "shardlake"  # of the field that tells our messages from those of S3
+NAME = "shardlake"  # the field that tells our messages from those of S3
+WORK = "part-of-a-file"
 MAX_PLACE = 2**53
-
-
-class Task(StrEnum):
-    """What is to be done."""
-
-    GO_ON = "go-on"
-    TAKE = "take"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,23 +21,21 @@ class Work:
     """A piece of work on one write of a large file.
 
     Attributes:
-        task: GO_ON: what begins at `part` is cut into parts, or taken in where it cannot be cut. TAKE: `part` is taken
-            in.
         uid: of the collection. etag: of the file.
+        part: what is to be taken in; None: go on with the file from where its ledger says that it is.
     """
 
-    task: Task
     drop: Drop
     uid: str
     etag: str
-    part: Part
+    part: Part | None = None
 
     def body(self) -> str:
         """Returns the message."""
-        return orjson.dumps({NAME: self.task, "uid": self.uid, "etag": self.etag, **asdict(self.drop), "part": asdict(self.part)}).decode()
+        return orjson.dumps({NAME: WORK, **asdict(self)}).decode()
 
 
-def tasks_of(body: str) -> list[Drop] | Work:
+def task_of(body: str) -> list[Drop] | Work:
     """Returns what a message asks for: writes to look at, or a piece of work.
 
     Raises:
@@ -63,20 +53,16 @@ def tasks_of(body: str) -> list[Drop] | Work:
         raise FormatError("the message is no work of ours", kind=ErrorKind.MALFORMED_FILE) from exc
 
 
-def is_work(body: str) -> bool:
-    """Returns whether a message is a piece of work, well-formed or not."""
-    try:
-        return isinstance(tasks_of(body), Work)
-    except FormatError:
-        return False
-
-
 def _work(message: dict[str, Any]) -> Work:
-    numbers = {name: int(message["part"][name]) for name in ("number", "start", "stop", "line", "lines")}
-    if not all(0 <= number <= MAX_PLACE for number in numbers.values()) or numbers["number"] > limits.MAX_FILE_PARTS:
+    if message[NAME] != WORK:
+        raise ValueError("of another release")
+    told = {name: str(message["drop"][name]) for name in ("key", "written_at", "sequencer")}
+    part = None if message["part"] is None else _part(message["part"])
+    return Work(drop=Drop(**told), uid=str(message["uid"]), etag=str(message["etag"]), part=part)
+
+
+def _part(message: dict[str, Any]) -> Part:
+    numbers = {name: int(message[name]) for name in ("number", "start", "stop", "line", "lines")}
+    if not all(0 <= number <= MAX_PLACE for number in numbers.values()):
         raise ValueError("out of bounds")
-    key, written_at, sequencer, uid, etag = (
-        str(message[name]) for name in ("key", "written_at", "sequencer", "uid", "etag")
-    )
-    drop = Drop(key=key, written_at=written_at, sequencer=sequencer)
-    return Work(task=Task(message[NAME]), drop=drop, uid=uid, etag=etag, part=Part(**numbers))
+    return Part(**numbers)

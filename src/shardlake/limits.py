@@ -89,13 +89,14 @@ MAX_FILES_PER_REQUEST = 500
 MAX_SIDECAR_BYTES = 128 * 1024
 UPLOAD_EXPIRES_S = 3_600
 
-# A dropped file above the first bound is taken in by parts, each by an invocation of its own. A part ends where the line
-# ends that reaches one of the next two: measured in docs/ingest.md, it is done in seconds, and within an invocation's
-# 15 minutes even where an encoder makes but 25 items a second.
-WHOLE_FILE_BYTES = 16 * MIB  # up to which a file is taken in at once
+# A larger dropped file is taken in by parts, each a message of its own. A part ends with the line that reaches one of
+# its two bounds: that takes some ten seconds (docs/ingest.md), and fits an invocation's 15 minutes even where an
+# encoder makes but 25 items a second.
+WHOLE_FILE_BYTES = 16 * MIB
+WHOLE_PACKED_FILE_BYTES = 2 * MIB  # of a .gz, which unpacks to some ten times as much
 PART_BYTES = 64 * MIB
 PART_LINES = 20_000
-MAX_FILE_PARTS = 4_096  # so a file has 80 million lines at most, or 256 GiB
+MAX_FILE_PARTS = 4_096  # of one file: 80 million lines, or 256 GiB; their ledger is one row of DynamoDB, 400 KB at most
 MAX_MESSAGE_BYTES = 256 * 1024  # of one message of the queue, and of a batch: the older of AWS's bounds
 
 MAX_SEGMENT_ROWS = 10_000

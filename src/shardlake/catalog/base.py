@@ -362,7 +362,7 @@ class Catalog(Protocol):
         """Writes a ledger where the one that stands has the revision before its own; none stands before the first.
 
         Raises:
-            Conflict: commit-conflict, when another one stands: another writer's, or this very one, whose reply was lost.
+            Conflict: commit-conflict, when another one stands: another writer's, or this one, whose reply was lost.
         """
 
     def put_build(self, uid: str, row: BuildRow) -> None:

@@ -25,6 +25,7 @@ class Ledger:
         total: how many parts there are; None while some are still to be cut.
         parts: those that have ended.
         error: why the one failed that failed last; None where none has.
+        broken: why no more parts are cut, though the file goes on; None where there is no reason.
         closed_at: when the receipt was written.
     """
 
@@ -40,6 +41,7 @@ class Ledger:
     total: int | None = None
     parts: Parts = ()
     error: str | None = None
+    broken: str | None = None
     closed_at: str | None = None
 
     @property
@@ -58,9 +60,9 @@ class Ledger:
         return self.total is not None and len(self.parts) >= self.total
 
     @property
-    def under_way(self) -> int:
-        """How many parts were cut that have not ended."""
-        return self.cut - len(self.parts)
+    def failure(self) -> str | None:
+        """Why not all of it was taken in; None where all was, as far as it has come."""
+        return self.broken or self.error
 
     def is_of(self, order: str, etag: str) -> bool:
         """Returns whether it is that write's, and those bytes'."""
@@ -72,13 +74,21 @@ class Ledger:
 
     def with_part(self, number: int, *, accepted: int, rejected: int, error: str | None) -> Ledger:
         """Returns it with a part that has ended, in the place of an earlier end of the same part."""
-        others = [part for part in self.parts if part[0] != number]
-        parts = tuple(sorted([*others, (number, accepted, rejected, error is not None)]))
+        ended = (number, accepted, rejected, error is not None)
+        if ended in self.parts and error is None:
+            return self  # a reply was lost: what has been said since must stand
+        parts = tuple(sorted([*(part for part in self.parts if part[0] != number), ended]))
         has_failed = any(failed for *_, failed in parts)
         return replace(self, parts=parts, error=(error or self.error) if has_failed else None, closed_at=None)
 
-    def with_cut(self, *, cut: int, start: int, line: int, total: int | None) -> Ledger:
+    def with_cut(self, *, cut: int, start: int, line: int) -> Ledger:
         """Returns it with more parts cut; the same where as many were cut already."""
-        if cut < self.cut:
-            return self
-        return replace(self, cut=cut, next_start=start, next_line=line, total=total)
+        return self if cut <= self.cut else replace(self, cut=cut, next_start=start, next_line=line)
+
+    def ended(self, broken: str | None = None) -> Ledger:
+        """Returns it with no more parts to be cut, because there are none, or for a reason."""
+        return replace(self, total=self.cut, broken=broken)
+
+    def reopened(self) -> Ledger:
+        """Returns it with parts to be cut again, where something had been in the way."""
+        return self if self.broken is None else replace(self, total=None, broken=None, closed_at=None)

@@ -31,13 +31,19 @@ class SqsWorkQueue:
     def send(self, bodies: Sequence[str]) -> None:
         """Sends messages. Cost: one call for up to ten."""
         for batch in list(_batches(bodies)):
-            with ours():
-                self._client = self._client or boto3.client("sqs")
-                entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
-                sent = self._client.send_message_batch(QueueUrl=self._queue, Entries=entries)  # type: ignore[arg-type]
-            if failed := sent.get("Failed", []):
-                reasons = sorted({one.get("Message", one["Code"]) for one in failed})
-                raise Unavailable("a message was not sent", kind=ErrorKind.FUNCTION_UNAVAILABLE, reasons=reasons)
+            try:
+                self._send(batch)
+            except InvalidInput as error:  # a deployment's fault: it must cost nobody a file
+                raise Unavailable("there is no such queue", kind=ErrorKind.FUNCTION_UNAVAILABLE) from error
+
+    def _send(self, batch: list[str]) -> None:
+        with ours():
+            self._client = self._client or boto3.client("sqs")
+            entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
+            sent = self._client.send_message_batch(QueueUrl=self._queue, Entries=entries)  # type: ignore[arg-type]
+        if failed := sent.get("Failed", []):
+            reasons = sorted({one.get("Message", one["Code"]) for one in failed})
+            raise Unavailable("a message was not sent", kind=ErrorKind.FUNCTION_UNAVAILABLE, reasons=reasons)
 
 
 def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
