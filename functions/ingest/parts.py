@@ -186,19 +186,19 @@ class _Run:
                 outcome = self._take_dealt(dealt)
                 total = total.plus(outcome)
                 if outcome.error is not None or dealt.is_over:
-                    break
+                    return total
                 if pace.is_short():
                     self._world.queue.send([_work(self._file, None)])
                     return total
-        self.book.change(Ledger.ended)
-        return total
 
     def _take_dealt(self, dealt: Dealt) -> Outcome:
         part = dealt.at
         _check_number(part)
         outcome = self._taken(part, map(entry_of, dealt.part()))
-        note, cut = _noting(part, outcome), _having_cut(part.next if outcome.error else dealt.at)
-        self.book.change(lambda ledger: cut(note(ledger)))
+        is_last = dealt.is_over or outcome.error is not None
+        note, cut = _noting(part, outcome), _having_cut(part.next if is_last else dealt.at)
+        # In one step: what begins behind the last part is not known, so nobody may go on from there.
+        self.book.change(lambda ledger: cut(note(ledger)).ended() if is_last else cut(note(ledger)))
         return outcome
 
     def _taken(self, part: Part, entries: Iterable[Entry]) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -99,5 +99,4 @@ class Dealt:
             if end - at.start >= self._part_bytes or count >= self._part_lines:
                 self.at = Part(number=at.number + 1, start=end, stop=end, line=at.line + count)
                 return
-        self.at = replace(at, number=at.number + 1)
         self.is_over = True
