@@ -97,7 +97,7 @@ WHOLE_PACKED_FILE_BYTES = 2 * MIB  # of a .gz, which unpacks to some ten times a
 PART_BYTES = 64 * MIB
 PART_LINES = 20_000
 MAX_FILE_PARTS = 4_096  # of one file: 80 million lines, or 256 GiB; their ledger is one row of DynamoDB, 400 KB at most
-MAX_MESSAGE_BYTES = 256 * 1024  # of one message of the queue, and of a batch: the older of AWS's bounds
+MAX_MESSAGE_BYTES = 256 * 1024  # of one message of the queue: the older of AWS's bounds
 
 MAX_SEGMENT_ROWS = 10_000
 MAX_SEGMENT_BYTES = 64 * MIB

@@ -47,7 +47,7 @@ def test_every_message_arrives_as_it_was(way: Way) -> None:
     assert sorted(way.arrived()) == sorted(messages)
 
 
-def test_large_messages_travel_in_more_calls(way: Way) -> None:
+def test_large_messages_travel_too(way: Way) -> None:
     messages = [str(number) * (limits.MAX_MESSAGE_BYTES * 2 // 5) for number in range(5)]
 
     way.queue.send(messages)

@@ -1,15 +1,18 @@
-"""The inbox's queue on Amazon SQS, as ingest sends work to it."""
+"""The inbox's queue on Amazon SQS, as ingest sends work to it.
+
+Message by message: few are sent, and a local cloud asks for a right to send batches that AWS does not know.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import boto3
 
 from shardlake import limits
 from shardlake.errors import ErrorKind, InvalidInput, Unavailable
-from shardlake.rpc.dead_letters import BATCH_MESSAGES, ours
+from shardlake.rpc.dead_letters import ours
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -29,34 +32,17 @@ class SqsWorkQueue:
         self._client = client
 
     def send(self, bodies: Sequence[str]) -> None:
-        """Sends messages. Cost: one call for up to ten."""
-        for batch in list(_batches(bodies)):
+        """Sends messages. Cost: one call each."""
+        sizes = [len(body.encode()) for body in bodies]
+        if max(sizes, default=0) > limits.MAX_MESSAGE_BYTES:
+            raise InvalidInput("the message is too large", kind=ErrorKind.PAYLOAD_TOO_LARGE, size_bytes=max(sizes))
+        for body in bodies:
             try:
-                self._send(batch)
+                self._send(body)
             except InvalidInput as error:  # a deployment's fault: it must cost nobody a file
                 raise Unavailable("there is no such queue", kind=ErrorKind.FUNCTION_UNAVAILABLE) from error
 
-    def _send(self, batch: list[str]) -> None:
+    def _send(self, body: str) -> None:
         with ours():
             self._client = self._client or boto3.client("sqs")
-            entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
-            sent = self._client.send_message_batch(QueueUrl=self._queue, Entries=entries)  # type: ignore[arg-type]
-        if failed := sent.get("Failed", []):
-            reasons = sorted({one.get("Message", one["Code"]) for one in failed})
-            raise Unavailable("a message was not sent", kind=ErrorKind.FUNCTION_UNAVAILABLE, reasons=reasons)
-
-
-def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for body in bodies:
-        more = len(body.encode())
-        if more > limits.MAX_MESSAGE_BYTES:
-            raise InvalidInput("the message is too large", kind=ErrorKind.PAYLOAD_TOO_LARGE, size_bytes=more)
-        if batch and (len(batch) == BATCH_MESSAGES or size + more > limits.MAX_MESSAGE_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(body)
-        size += more
-    if batch:
-        yield batch
+            self._client.send_message(QueueUrl=self._queue, MessageBody=body)
