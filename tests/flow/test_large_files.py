@@ -99,6 +99,16 @@ def test_parts_that_come_last_first_are_settled_without_keeping_all_ids(
     assert len(known.last) <= 7 + limits.MAX_SEGMENT_ROWS
 
 
+def test_equal_parts_of_a_file_are_not_taken_for_one(world: SmallWorld) -> None:
+    prices = [1] * LINES_A_PART + [2] * LINES_A_PART + [1] * LINES_A_PART
+    items = [{**item(number % LINES_A_PART), "attributes": {"price": price}} for number, price in enumerate(prices)]
+
+    world.deliver(world.drop(*file_of("jsonl", items)))
+    assert world.work_off() == []
+
+    assert set(found(world).values()) == {1}
+
+
 def test_what_is_done_is_not_done_again(world: SmallWorld) -> None:
     event = world.drop(*file_of("jsonl"))
     world.deliver(event)

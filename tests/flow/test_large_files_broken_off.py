@@ -59,6 +59,37 @@ def test_a_file_that_is_overwritten_gives_way(world: SmallWorld) -> None:
     assert done(world, KEY).accepted == LINES
 
 
+def test_a_late_event_of_an_earlier_write_stops_no_later_one(world: SmallWorld) -> None:
+    old, new = (world.drop(*file_of("jsonl")) for _ in range(2))
+    world.deliver(new)
+
+    assert world.deliver(old) == []
+    assert world.lines()[-1]["files_gone"] == 1
+    assert world.work_off() == []
+
+    assert done(world, KEY).accepted == LINES
+    assert {row.order[:24] for row in world.catalog.segments(uid(world))} == {time_of(new)}
+
+
+def time_of(event: dict[str, Any]) -> str:
+    return str(json.loads(event["Records"][0]["body"])["Records"][0]["eventTime"])
+
+
+def test_parts_of_other_bytes_give_way_though_the_write_is_the_same(world: SmallWorld) -> None:
+    event = world.drop(*file_of("jsonl"))
+    world.deliver(event)
+    stale = parts_of(world)
+    world.objects.put(KEY, b"\n" + file_of("jsonl")[1])
+    world.deliver(event)  # before the event of the new bytes: the ledger is of that write, and of these bytes
+
+    for message in stale:
+        assert world.deliver(world.message(message)) == []
+    assert found(world) == {}
+
+    assert world.work_off() == []
+    assert found(world) == STATE
+
+
 def test_the_same_bytes_dropped_again_are_a_new_write(world: SmallWorld) -> None:
     key, body = file_of("jsonl")
     world.deliver(world.drop(key, body))
@@ -76,7 +107,8 @@ def test_the_same_bytes_dropped_again_are_a_new_write(world: SmallWorld) -> None
 
 
 def test_a_file_that_is_gone_and_a_collection_that_is_another_are_nothing(world: SmallWorld) -> None:
-    world.deliver(world.drop(*file_of("jsonl")))
+    event = world.drop(*file_of("jsonl"))
+    world.deliver(event)
     parts = parts_of(world)
     body = world.objects.objects.pop(KEY)
     assert world.deliver(world.message(parts[0])) == []
@@ -86,6 +118,8 @@ def test_a_file_that_is_gone_and_a_collection_that_is_another_are_nothing(world:
     assert world.deliver(world.message(parts[1])) == []
     world.create(NAME, VECTORS)
     assert world.deliver(world.message(parts[2])) == []
+    world.deliver(event)
+    assert world.deliver(world.message(parts[3])) == []
 
     assert found(world) == {}
     assert receipt(world, KEY) is None
