@@ -31,9 +31,20 @@ class Drop:
     written_at: str
     sequencer: str
 
-    def order(self, part: int) -> str:
-        """Returns what sorts segments by the time their source was written."""
-        return f"{self.written_at}#{self.sequencer.ljust(SEQUENCER_CHARS, '0')}#{part:06d}"
+    @property
+    def order_of_write(self) -> str:
+        """What sorts writes by their time."""
+        return f"{self.written_at}#{self.sequencer.ljust(SEQUENCER_CHARS, '0')}"
+
+    def order(self, segment: int, *, part: int | None = None) -> str:
+        """Returns what sorts segments by the time their source was written, then by their place in it.
+
+        Args:
+            segment: the number of the segment, in its file or in its part of it.
+            part: the number of the part of the file; None where it is taken in whole.
+        """
+        place = f"{segment:06d}" if part is None else f"{part:06d}.{segment:06d}"
+        return f"{self.order_of_write}#{place}"
 
 
 def drops_of(body: str) -> list[Drop]:

@@ -1,6 +1,8 @@
-"""The invoke port: call functions by name, many at once, under one deadline. And the port of events given up.
+"""The invoke port: call functions by name, many at once, under one deadline. And the ports of the inbox's queue: what
+is sent to it, and events given up.
 
-Adapters: `lambda_.py`, `dead_letters.py`; in process: `shardlake.testing.in_process`, `.memory_letters`.
+Adapters: `lambda_.py`, `work_queue.py`, `dead_letters.py`; in process: `shardlake.testing.in_process`,
+`.memory_queue`, `.memory_letters`.
 """
 
 from __future__ import annotations
@@ -34,6 +36,19 @@ class Invoker(Protocol):
 
     def start(self, function: str, payload: bytes) -> None:
         """Starts a function and does not wait (at least once)."""
+
+
+class WorkQueue(Protocol):
+    """The queue that ingest takes its work from, as it sends work to it."""
+
+    def send(self, bodies: Sequence[str]) -> None:
+        """Sends messages. Each comes at least once, in any order.
+
+        Raises:
+            InvalidInput: payload-too-large, when one is larger than limits.MAX_MESSAGE_BYTES; none was sent.
+            Unavailable: function-unavailable, when some may have been sent and some not.
+            Overloaded, Forbidden: likewise.
+        """
 
 
 class DeadLetters(Protocol):

@@ -68,12 +68,12 @@ class SqsDeadLetters:
     def __init__(self, queue_url: str, *, client: SQSClient | None = None) -> None:
         self._client: SQSClient = client or boto3.client("sqs")
         self._queue = queue_url
-        with _ours():
+        with ours():
             self._dead = self._dead_letters_of(queue_url)
 
     def count(self) -> int:
         """Returns about how many wait; SQS does not know exactly."""
-        with _ours():
+        with ours():
             answer = self._client.get_queue_attributes(
                 QueueUrl=self._dead, AttributeNames=["ApproximateNumberOfMessages"]
             )
@@ -85,7 +85,7 @@ class SqsDeadLetters:
         Raises:
             Unavailable: when none of those that were there could be sent; all are still dead letters.
         """
-        with _ours():
+        with ours():
             answer = self._client.receive_message(
                 QueueUrl=self._dead,
                 MaxNumberOfMessages=BATCH_MESSAGES,
@@ -116,7 +116,8 @@ class SqsDeadLetters:
 
 
 @contextmanager
-def _ours() -> Iterator[None]:
+def ours() -> Iterator[None]:
+    """A context in which the SDK's exceptions become ours."""
     try:
         yield
     except (ClientError, BotoCoreError) as exc:
