@@ -258,6 +258,10 @@ class SmallWorld:
         """Returns the keys below a prefix."""
         return sorted(key for key in self.objects.objects if key.startswith(prefix))
 
+    def pass_time(self, span: timedelta) -> None:
+        """Lets days go by."""
+        self._time += span
+
     def idle(self, seconds: float) -> None:
         """Passes time; what is to happen meanwhile happens."""
         self.clock.advance(seconds)

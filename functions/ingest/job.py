@@ -70,6 +70,7 @@ def give_up(world: World, drop: Drop, error: ShardlakeError) -> None:
 
 def _take_file(world: World, file: File, deadline: Deadline) -> Outcome:
     try:
+        file.drop.refuse_if_late(world.now())
         check_kind(file.name)
         take = _take_sidecar if is_sidecar(file.name) else _take_picture if is_image(file.name) else _take_table
         return take(world, file, deadline)
@@ -78,7 +79,14 @@ def _take_file(world: World, file: File, deadline: Deadline) -> Outcome:
             raise
         return Outcome(state=GONE)
     except (InvalidInput, NotImplementedYet) as error:
+        if error.kind is ErrorKind.EVENT_TOO_LATE and _is_in(world, file):
+            return Outcome(state=IGNORED)  # it comes again, and is in since long
         return finish(world, file, Outcome(state=ReceiptState.FAILED, kind=error.kind, error=str(error)))
+
+
+def _is_in(world: World, file: File) -> bool:
+    receipt = world.catalog.receipts(file.row.uid, [file.drop.key]).get(file.drop.key)
+    return receipt is not None and (receipt.etag, receipt.state) == (file.info.etag, ReceiptState.DONE)
 
 
 def _take_table(world: World, file: File, deadline: Deadline) -> Outcome:

@@ -212,6 +212,7 @@ class _Run:
         name = f"{file.info.etag}.part-{part.number:06d}"
         rejects = RejectLog(self._world.store, collection=file.row.name, name=file.name, etag=name)
         try:
+            file.drop.refuse_if_late(self._world.now())
             outcome = taken(self._world, file, source, entries, rejects=rejects, deadline=self._deadline)
         except (InvalidInput, NotImplementedYet) as error:
             return Outcome(state=PART, kind=error.kind, error=str(error))

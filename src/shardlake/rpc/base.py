@@ -55,7 +55,7 @@ class DeadLetters(Protocol):
     """Events of dropped files that ingest gave up, and the queue that they came from."""
 
     def count(self) -> int:
-        """Returns about how many wait."""
+        """Returns about how many there are, those that another one is about to move included."""
 
     def redrive(self) -> int:
         """Moves up to ten back into the queue and returns how many; 0 when none is left. One may come twice."""

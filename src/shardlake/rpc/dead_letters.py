@@ -33,6 +33,8 @@ BATCH_MESSAGES: Final = 10  # of one receive, send or delete (SQS quotas, 2026-1
 WAIT_S: Final = 1  # a receive that waits asks every server of the queue; one that does not may see an empty one
 HIDDEN_S: Final = 60  # how long a message that could not be sent on stays out of sight
 
+COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+
 _DOWN = Meaning(Unavailable, ErrorKind.FUNCTION_UNAVAILABLE, "the queue failed for the moment")
 _BUSY = Meaning(Overloaded, ErrorKind.THROTTLED, "the queue asks to slow down")
 _REFUSED = Meaning(Forbidden, ErrorKind.FORBIDDEN, "the queue refused our credentials")
@@ -72,12 +74,10 @@ class SqsDeadLetters:
             self._dead = self._dead_letters_of(queue_url)
 
     def count(self) -> int:
-        """Returns about how many wait; SQS does not know exactly."""
+        """Returns about how many there are, those that are out of sight included; SQS does not know exactly."""
         with ours():
-            answer = self._client.get_queue_attributes(
-                QueueUrl=self._dead, AttributeNames=["ApproximateNumberOfMessages"]
-            )
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+            answer = self._client.get_queue_attributes(QueueUrl=self._dead, AttributeNames=list(COUNTS))
+        return sum(int(answer["Attributes"][name]) for name in COUNTS)
 
     def redrive(self) -> int:
         """Moves up to ten back into the inbox's queue and returns how many; 0 when none is left.
