@@ -167,6 +167,7 @@ class SmallWorld:
             invoker=self.invoker,
             clock=self.clock,
             versions=Versions(self.catalog, self.store),
+            now=lambda: self._time.timestamp(),
         )
 
     def now(self) -> datetime:
