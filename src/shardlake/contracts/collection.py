@@ -329,7 +329,9 @@ def _check_sharding(model: CollectionModel) -> None:
 def _check_ttl(model: CollectionModel) -> None:
     _check_attribute("ttl", model.ttl, model)
     if model.ttl is not None and model.attributes[model.ttl].type is not AttributeType.DATETIME:
-        raise _invalid("ttl", f"must name a datetime attribute: {model.ttl} is a {model.attributes[model.ttl].type}")
+        raise _invalid(
+            "ttl", f"must name a datetime attribute: {model.ttl} is of type {model.attributes[model.ttl].type}"
+        )
 
 
 def _check_attribute(at: str, attribute: str | None, model: CollectionModel) -> None:
