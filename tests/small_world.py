@@ -174,6 +174,10 @@ class SmallWorld:
         self._time += timedelta(seconds=1)
         return self._time
 
+    def wait(self, time: timedelta) -> None:
+        """Passes time of day."""
+        self._time += time
+
     def call(
         self, method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, base64: bool = False
     ) -> Answer:
