@@ -20,7 +20,7 @@ import numpy.typing as npt
 from builder.context import BuildContext
 from builder.expiry import expired_until
 from builder.ranged import RangedFile
-from shardlake.catalog.base import Ranges, SegmentRow
+from shardlake.catalog.base import Ranges
 from shardlake.catalog.log import mark
 from shardlake.errors import Conflict, ErrorKind
 from shardlake.format.container import Container, expect
@@ -76,7 +76,7 @@ def _make(context: BuildContext) -> Container:
     through = _cut(context, pointer.version if pointer else "")
     log = [row for row in context.catalog.segments(context.uid) if row.sequence <= through and not row.is_mark]
     segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
-    read = [read_ids(context.store, row) for row in segments]
+    read = [read_ids(context.store, row.key) for row in segments]
     newest = newest_of([ids.digests for ids in read])
     until_us = expired_until(datetime.fromisoformat(context.clock()))
     live = [rows & ~ids.deleted & ~ids.expired(until_us) for rows, ids in zip(newest, read, strict=True)]
@@ -151,9 +151,9 @@ class Ids(NamedTuple):
         return np.zeros(len(self.deleted), bool) if self.expires is None else self.expires <= until_us
 
 
-def read_ids(store: ObjectStore, row: SegmentRow) -> Ids:
+def read_ids(store: ObjectStore, key: str) -> Ids:
     """Returns the ids of a segment. Raises FormatError. Cost: one suffix read and one ranged read."""
-    file = RangedFile(store, row.key, SEGMENT_KIND)
+    file = RangedFile(store, key, SEGMENT_KIND)
     optional = ["expires"] if "expires" in file.directory.blocks else []
     ends, ids, payload_ends, *expires = file.arrays("id_offsets", "id", "payload_offsets", *optional)
     check_strings("id", ends, ids)

@@ -1,21 +1,22 @@
-"""The build function: one build, a compaction, or a collection of garbage. Composes once a process and translates."""
+"""The build function: builds, compaction, garbage, traces. Composes once a process and translates."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from functions.build import tracing
 from functions.build.service import Builds
 from functions.build.texts import TextEncoder
 from shardlake.catalog.base import BuildState
 from shardlake.catalog.dynamodb import DynamoCatalog
-from shardlake.errors import InvalidInput, ShardlakeError
+from shardlake.contracts.trace import TRACE
+from shardlake.errors import InvalidInput
 from shardlake.observability import Observer
 from shardlake.rpc.lambda_ import LambdaInvoker
 from shardlake.settings import Settings
@@ -45,8 +46,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         {"collection", "build_id"}      runs that build; its outcome stands in the catalog
         {"collection", "compact": true} merges its pending segments
         {"collect": true}               removes garbage, that of one collection where the event names one
+        {"collection", "trace": id}     tells where that item lies, a page of objects behind the key "after"
 
-    A transient failure is raised, so that Lambda's asynchronous retry starts the job again: it finds what stands.
+    A transient failure of a job is raised, so that Lambda's asynchronous retry starts it again: it finds what stands.
     """
     name, build_id = event.get("collection"), event.get("build_id")
     if isinstance(name, str) and isinstance(build_id, str):
@@ -56,12 +58,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             fewer = service().compact(name)
             line.add(collection=name, segments_fewer=fewer)
             return {"segments_fewer": fewer}
+    if isinstance(name, str) and TRACE in event:
+        return tracing.respond(event, service, observer=_observer, request_id=context.aws_request_id)
     if event.get("collect") is True and (name is None or isinstance(name, str)):
         with _observer.invocation("collect", request_id=context.aws_request_id) as line:
             collected = service().collect(name)
             line.add(collection=name, objects_removed=collected.objects, bytes_removed=collected.bytes)
             return asdict(collected)
-    raise InvalidInput("the event names no build, no compaction and no collection of garbage")
+    raise InvalidInput("the event names no build, no compaction, no collection of garbage and no trace")
 
 
 def _build(name: str, build_id: str, context: LambdaContext) -> dict[str, Any]:
@@ -71,6 +75,5 @@ def _build(name: str, build_id: str, context: LambdaContext) -> dict[str, Any]:
             row = service().run(name, build_id, scratch=Path(scratch))
         line.add(state=row.state, version=row.version)
         if row.state is BuildState.DONE:
-            with suppress(ShardlakeError):  # the build stands; what is garbage now is garbage at the next one
-                line.add(objects_removed=service().collect(None).objects)
+            line.add(objects_removed=service().tidy())
         return {"build_id": build_id, "state": row.state, "version": row.version}

@@ -22,7 +22,7 @@ from shardlake.format.segment import NEVER_EXPIRES, SegmentItem, decode_segment
 from shardlake.query.columns import build_column
 from shardlake.query.summaries import MIN_QUANTILE_VALUES, QUANTILES, quantiles
 from shardlake.types import AttributeSpec, AttributeType
-from tests.lake import EPOCH, UID, Lake, item, schema, unit_rows
+from tests.lake import EPOCH, NAME, UID, Lake, item, schema, unit_rows
 
 SCHEMA = schema(attributes={"ends": AttributeType.DATETIME, "note": AttributeType.KEYWORD}, ttl="ends")
 START = datetime.fromisoformat(EPOCH)
@@ -71,7 +71,7 @@ def build(lake: Lake, number: int) -> None:
 
 
 def collect(lake: Lake, days: Days) -> None:
-    Collector(lake.store, lake.catalog, days.now + 100 * DAY, NO_PATIENCE).collect(UID)
+    Collector(lake.store, lake.catalog, days.now + 100 * DAY, NO_PATIENCE).collect(UID, NAME)
 
 
 def live(lake: Lake) -> list[str]:
@@ -116,7 +116,7 @@ def test_a_segment_says_when_its_items_expire_and_is_read_by_that(lake: Lake) ->
     lake.add([one("a", DAY), one("b"), SegmentItem(id="c", payload=b"", vectors={})])
     (row,) = lake.catalog.segments(UID)
 
-    ids = read_ids(lake.store, row)
+    ids = read_ids(lake.store, row.key)
 
     assert ids.expires is not None
     assert ids.expires.tolist() == [int((START + DAY).timestamp()) * 1_000_000, NEVER_EXPIRES, NEVER_EXPIRES]
@@ -130,7 +130,7 @@ def test_a_segment_of_a_collection_without_ttl_says_nothing_of_it(tmp_path: Path
     (row,) = plain.catalog.segments(UID)
 
     assert b"expires" not in plain.store.objects[row.key]
-    ids = read_ids(plain.store, row)
+    ids = read_ids(plain.store, row.key)
     assert ids.expires is None
     assert ids.expired(NEVER_EXPIRES).tolist() == [False]
 
