@@ -140,7 +140,7 @@ def test_the_log_is_read_anew_where_what_is_known_of_it_was_merged_and_collected
         assert world.deliver(event) == []
     merged = world.catalog.segments(row.uid)
     schema = schema_of_body(row.body)
-    merged = compact(
+    fewer = compact(
         world.objects,
         world.catalog,
         row.uid,
@@ -148,7 +148,7 @@ def test_the_log_is_read_anew_where_what_is_known_of_it_was_merged_and_collected
         lambda rows: rows if len(rows) > 1 else (),
         now=world.now(),
     )
-    assert merged == 2
+    assert fewer == 2
     collect(world, merged)
 
     assert world.deliver(oldest) == []
