@@ -28,7 +28,7 @@ from builder.survey import Ids, newest_of, read_ids
 from shardlake.catalog.base import Catalog, SegmentRow
 from shardlake.errors import Conflict, ErrorKind, FormatError
 from shardlake.format import locations
-from shardlake.format.erasures import Deed, Erasure
+from shardlake.format.erasures import Deed, Digests, Erasure
 from shardlake.format.overwrites import OVERWRITES_KIND, Part, decode_overwrites, decode_parts
 from shardlake.format.segment import SegmentItem, decode_segment
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
@@ -101,8 +101,12 @@ def purge(
 def _record(  # noqa: PLR0917  # one caller: purge
     store: ObjectStore, catalog: Catalog, uid: str, run: Sequence[_Held], merged: SegmentRow, now: datetime
 ) -> None:
-    """Writes down which segments are about to be replaced, and the ids of the items and rows that they lose."""
-    lost = [read_ids(store, held.row.key).digests[~held.needed | held.expired] for held in run]
+    """Writes down which segments are about to be replaced, and the ids of the items that they lose for good."""
+    ids = [read_ids(store, held.row.key) for held in run]
+    left = [held.needed & ~held.expired for held in run]
+    kept = np.concatenate([each.digests[rows & ~each.deleted] for each, rows in zip(ids, left, strict=True)])
+    lost = [each.digests[~rows] for each, rows in zip(ids, left, strict=True)]
+    lost = [each[~_are_in(each, kept)] for each in lost]
     through = [version.through for version in catalog.versions(uid)]
     # Whoever was overwritten is in no version that holds the later row; whatever has expired may be in all that stand.
     floor = 1 + max(through) if any(held.expired.any() for held in run) else min(through)
@@ -120,6 +124,13 @@ def _record(  # noqa: PLR0917  # one caller: purge
             floor=floor,
         ),
     )
+
+
+def _are_in(digests: Digests, others: Digests) -> BoolArray:
+    """Returns which of the digests are among the others."""
+    whole = np.dtype([("first", "<u8"), ("second", "<u8")])
+    left, right = (np.ascontiguousarray(each).view(whole).reshape(-1) for each in (digests, others))
+    return np.isin(left, right)
 
 
 def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list[_Held]:

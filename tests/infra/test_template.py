@@ -37,7 +37,7 @@ def on(actions: Iterable[str], places: set[str]) -> dict[str, set[str]]:
 # Who may do what, and where: the table of docs/architecture.md.
 ALLOWED: dict[str, dict[str, set[str]]] = {
     "ApiRole": {
-        **on(table("GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem"), {"CatalogTable"}),
+        **on(table("GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem", "UpdateItem"), {"CatalogTable"}),
         "s3:PutObject": {"inbox/*"},
         "lambda:InvokeFunction": {"EncodeFunction", "BuildFunction", "RouterFunction"},
     },
@@ -60,9 +60,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "lambda:InvokeFunction": {"EncodeFunction", "BuildFunction", "RouterFunction"},
     },
     "BuildRole": {
-        **on(table("GetItem", "PutItem", "DeleteItem", "ConditionCheckItem"), {"CatalogTable"}),
+        **on(table("GetItem", "BatchGetItem", "PutItem", "DeleteItem", "UpdateItem"), {"CatalogTable"}),
+        **on(table("ConditionCheckItem"), {"CatalogTable"}),
         **on(table("Query", "BatchWriteItem"), {"CatalogTable", "ShardTable"}),
-        **on(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"), {"data/*"}),
+        **on(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), {"data/*"}),
+        "s3:DeleteObject": {"data/*", "inbox/*/.api/*"},
         "s3:ListBucket": {"Bucket"},
         "lambda:InvokeFunction": {"EncodeFunction"},
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def show_trace(console: Console, found: Trace) -> None:
     """Prints what was done, what there still is, and what was not looked into."""
     from rich.table import Table
 
-    for step in found.steps:
+    if found.past["since"]:
+        console.print(f"[dim]what was done before {found.past['since']} is left out[/]", highlight=False)
+    for step in found.past["steps"]:
         console.print(f"[dim]{step['at']}[/]  {_done(step)}", highlight=False, soft_wrap=True)
     if found.holders:
         table = Table("kept by", "has", "where", "until")
@@ -35,13 +38,16 @@ def show_trace(console: Console, found: Trace) -> None:
         console.print(table)
     said = "[green]no object has the item[/]" if found.is_gone else "[yellow]the item is still in the bucket[/]"
     console.print(f"{said}: {found.looked_through:,} objects looked through", highlight=False)
-    if found.batches:
-        console.print(
-            f"not looked into: {found.batches:,} files of requests in the inbox, the oldest of {found.oldest_batch}; "
-            "each is removed 15 days after it was taken in",
-            highlight=False,
-            soft_wrap=True,
-        )
+    for line in _beside(found.beside):
+        console.print(f"not looked into: {line}", highlight=False, soft_wrap=True)
+
+
+def _beside(beside: dict[str, Any]) -> Iterator[str]:
+    if beside["batches"]:
+        until = "each is removed 15 days after it was taken in"
+        yield f"{beside['batches']:,} files of requests in the inbox, the oldest of {beside['oldest']}; {until}"
+    if beside["dropped"]:
+        yield f"{beside['dropped']:,} collections that had this name and were dropped; they are removed whole"
 
 
 def _by_reason(holders: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -36,6 +36,8 @@ def test_an_item_is_traced_over_all_pages(shell: Shell) -> None:
     assert "2026-12-09" in out
     assert "still in the bucket: 4 objects looked through" in out
     assert "3 files of requests" in out
+    assert "before 2026-11-20T00:00:00Z is left out" in out
+    assert "1 collections that had this name" in out
     assert "no object has the item: 4 objects" in shell("items", "trace", "gone").out
 
 
