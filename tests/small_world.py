@@ -168,11 +168,16 @@ class SmallWorld:
             invoker=self.invoker,
             clock=self.clock,
             versions=Versions(self.catalog, self.store),
+            now=lambda: self._time.timestamp(),
         )
 
     def now(self) -> datetime:
         self._time += timedelta(seconds=1)
         return self._time
+
+    def wait(self, time: timedelta) -> None:
+        """Passes time of day."""
+        self._time += time
 
     def call(
         self, method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, base64: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from builder.purge import purge
 from functions.api.searching import ATTEMPTS
 from functions.build.service import Builds
 from functions.ingest.events import MAX_AGE, drops_of
-from shardlake.catalog.base import BuildState
+from shardlake.catalog.base import BuildState, SegmentRow
 from shardlake.contracts.collection import schema_of_body
 from shardlake.format.segment import decode_segment
 from tests.lake import queued
@@ -63,7 +64,11 @@ def merge(world: SmallWorld) -> int:
     """Compacts all that is pending into one segment; returns how many are fewer."""
     row = world.catalog.get_collection(NAME)
     schema = schema_of_body(row.body)
-    return compact(world.objects, world.catalog, row.uid, schema, lambda rows: rows if len(rows) > 1 else ())
+
+    def everything(rows: Sequence[SegmentRow]) -> Sequence[SegmentRow]:
+        return rows if len(rows) > 1 else ()
+
+    return compact(world.objects, world.catalog, row.uid, schema, everything, now=world.now())
 
 
 def build(world: SmallWorld, build_id: str, scratch: Path) -> str:
