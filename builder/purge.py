@@ -2,7 +2,8 @@
 
 A row is not needed when a later row of its id stands in the log through the *floor*, the least position that a kept
 version holds: whichever of them is gone back to, and built on, the later row wins. So an item that was deleted or
-overwritten leaves the segments, once versions that had it are forgotten. A deletion stays as long as an event may come
+overwritten leaves the segments, once versions that had it are forgotten, and so many rows are such that it is worth
+it, or fifteen days after it was deleted. A deletion stays as long as an event may come
 late: what was written before it must not come back. An item that has expired becomes a deletion. So long, too, a
 segment overwrites the ids that it has lost: by their order late events are told, and what overwrote them, a change made
 of an item, may have none of its own. What a rollback has set aside neither wins nor is touched.
@@ -47,6 +48,7 @@ class _Held:
         expired: which of the needed rows are items that have expired.
         is_old: whether no event can come late any more that was written before it.
         lost: how many ids it overwrites that it has no row of, and need not: it is old.
+        must_go: whether it has a row of an item that was deleted, or expired, so long ago that nothing needs it.
     """
 
     row: SegmentRow
@@ -54,6 +56,7 @@ class _Held:
     expired: BoolArray
     is_old: bool
     lost: int
+    must_go: bool
 
     @property
     def fewer(self) -> int:
@@ -79,7 +82,8 @@ def purge(
 
     Args:
         now: the time of day.
-        min_share: of a run's rows, that nobody needs; 0 for every run that has any.
+        min_share: of a run's rows, that nobody needs; 0 for every run that has any. A run is written again in any case
+            where it has an item that was deleted or expired GRACE_OF_SEGMENTS ago.
 
     Raises:
         FormatError: when a segment contradicts the format. Unavailable: when store or catalog failed for now.
@@ -154,10 +158,13 @@ def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list
     lost = [_lost(store, row, each) if old else 0 for row, each, old in zip(rows, ids, is_old, strict=True)]
     until_us = expired_until(now)
     expired = [each.expired(until_us) for each in ids]
-    told = zip(rows, _needed(ids, expired, is_old), expired, is_old, lost, strict=True)
+    needed, must_go = _needed(ids, expired, is_old)
+    told = zip(rows, needed, expired, is_old, lost, must_go, strict=True)
     return [
-        _Held(row=row, needed=needed, expired=needed & ended, is_old=old, lost=count)
-        for row, needed, ended, old, count in told
+        _Held(
+            row=row, needed=rows_needed, expired=rows_needed & ended, is_old=old, lost=count, must_go=bool(going.any())
+        )
+        for row, rows_needed, ended, old, count, going in told
     ]
 
 
@@ -168,8 +175,11 @@ def _lost(store: ObjectStore, row: SegmentRow, ids: Ids) -> int:
     return max(0, overwritten - len(np.unique(ids.digests, axis=0)))
 
 
-def _needed(ids: Sequence[Ids], expired: Sequence[BoolArray], is_old: Sequence[bool]) -> list[BoolArray]:
-    """Returns which rows are needed: the last of each id, but for a deletion that is the only one, and old.
+def _needed(
+    ids: Sequence[Ids], expired: Sequence[BoolArray], is_old: Sequence[bool]
+) -> tuple[list[BoolArray], list[BoolArray]]:
+    """Returns which rows are needed: the last of each id, but for a deletion that is the only one, and old; and which
+    have no more to say, since the last of their id is an old deletion.
 
     What has expired is as good as deleted.
     """
@@ -177,9 +187,15 @@ def _needed(ids: Sequence[Ids], expired: Sequence[BoolArray], is_old: Sequence[b
     told = zip(ids, expired, is_old, strict=True)
     gone = np.concatenate([(each.deleted | ended) & old for each, ended, old in told])
     _, group, counts = np.unique(digests, axis=0, return_inverse=True, return_counts=True)
-    is_alone = counts[group.reshape(-1)] == 1
-    needed = np.concatenate(newest_of([each.digests for each in ids])) & ~(gone & is_alone)
-    return np.split(needed, np.cumsum([len(each.deleted) for each in ids])[:-1])
+    group = group.reshape(-1)
+    newest = np.concatenate(newest_of([each.digests for each in ids]))
+    needed = newest & ~(gone & (counts[group] == 1))
+    has_gone = np.zeros(len(counts), bool)
+    has_gone[group[newest]] = gone[newest]
+    is_deletion = np.concatenate([each.deleted for each in ids])
+    must_go = has_gone[group] & ~(is_deletion & needed)
+    ends = np.cumsum([len(each.deleted) for each in ids])[:-1]
+    return np.split(needed, ends), np.split(must_go, ends)
 
 
 def _runs(held: Sequence[_Held], min_share: float) -> Iterator[list[_Held]]:
@@ -195,7 +211,7 @@ def _runs(held: Sequence[_Held], min_share: float) -> Iterator[list[_Held]]:
 
 def _worth_it(run: list[_Held], min_share: float) -> Iterator[list[_Held]]:
     rows, unneeded = sum(len(held.needed) for held in run), sum(held.unneeded for held in run)
-    if unneeded and unneeded >= min_share * rows:
+    if (unneeded and unneeded >= min_share * rows) or any(held.must_go for held in run):
         yield run
 
 
