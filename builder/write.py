@@ -30,28 +30,32 @@ def write(
     context: BuildContext,
     found: Survey,
     trained: dict[str, TrainedSpace],
-    shards: int,
-    collected: Callable[[], None],
-) -> list[ShardRow]:
-    """Writes the shards that do not stand yet; returns the shard map.
+    shards: range,
+    *,
+    of: int,
+    collected: Callable[[], None] = lambda: None,
+) -> None:
+    """Writes some shards, where they do not stand yet; all parts must stand.
 
     Args:
+        shards: to write. of: how many the version has.
         collected: called, of each shard written, when its columns are parsed: what goes on beside the writing anyway
             does it then with a core that has no other work.
     """
-    rows = []
-    for shard_id in range(shards):
-        context.report("write", 0.45 + 0.35 * shard_id / shards)
-        stored = context.load(shard_name(shard_id)) or _write_shard(context, found, trained, shard_id, collected)
-        rows.append(_decode(stored))
-    return rows
+    for shard_id in shards:
+        context.report("write", 0.45 + 0.35 * shard_id / of)
+        if not context.has(shard_name(shard_id)):
+            _write_shard(context, found, trained, shard_id, collected)
+
+
+def shard_map(context: BuildContext, shards: int) -> list[ShardRow]:
+    """Returns the shard map of shards that all stand."""
+    return [_decode(context.standing(shard_name(shard_id))) for shard_id in range(shards)]
 
 
 def labels(context: BuildContext, shard_id: int) -> Int64Array:
     """Returns (rows, 2) int64: part number and row in the part of each row of a written shard."""
-    stored = context.load(shard_name(shard_id))
-    assert stored is not None
-    return stored.array("labels")
+    return context.standing(shard_name(shard_id)).array("labels")
 
 
 def _decode(stored: Container) -> ShardRow:
