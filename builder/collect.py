@@ -4,7 +4,8 @@ Nothing is removed but what was written, or let go of, longer ago than anybody m
 version is taken out of the history, so that nobody can go back to it, then its objects go: a collection killed in
 between finds them as what they are then, objects of no version.
 
-    versions     the current one stays, and the newest ones, and those that were current within the grace period
+    versions     the current one stays, the newest ones, those that were current within the grace period, and those
+                 that have an alias
     segments     those of the log stay, for builds are made of them
     artefacts    of builds that have ended go, and of builds of which nothing was heard for the grace period
     collections  dropped ones go whole
@@ -109,7 +110,7 @@ class Collector:
                 continue
             try:
                 self.catalog.forget_version(uid, version.version)
-            except Conflict:  # it was gone back to at this moment
+            except Conflict:  # it was gone back to at this moment, or an alias names it
                 continue
             forgotten.append(version.version)
         return tuple(forgotten)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import orjson
 
 from functions.api.world import World
-from shardlake.catalog.base import BuildRow, BuildState, CollectionRow, Pointer
+from shardlake.catalog.base import AUTOMATIC, Alias, BuildRow, BuildState, CollectionRow, Pointer
 from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.http import Request, Response, json_response
 from shardlake.contracts.rollback import RollbackModel
@@ -56,7 +57,8 @@ def list_versions(world: World, request: Request, *, name: str) -> Response:
     """Answers the history, newest first."""
     row = world.collection(name)
     current = world.catalog.pointer(row.uid)
-    history = [_version(pointer) for pointer in reversed(world.catalog.versions(row.uid))]
+    aliases = world.catalog.aliases(row.uid)
+    history = [_version(pointer, aliases) for pointer in reversed(world.catalog.versions(row.uid))]
     return json_response(200, {"current": current.version if current else None, "versions": history})
 
 
@@ -71,7 +73,8 @@ def rollback(world: World, request: Request, *, name: str) -> Response:
     current = world.catalog.pointer(row.uid)
     if current is None:
         raise NotFound("the collection was never built", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
-    return json_response(200, _version(world.catalog.roll_back(row.uid, expected=current.version, version=version)))
+    pointer = world.catalog.roll_back(row.uid, expected=current.version, version=version)
+    return json_response(200, _version(pointer, world.catalog.aliases(row.uid)))
 
 
 def _start(world: World, row: CollectionRow, build: BuildRow) -> None:
@@ -109,7 +112,7 @@ def _body(build: BuildRow) -> dict[str, object]:
     }
 
 
-def _version(pointer: Pointer) -> dict[str, object]:
+def _version(pointer: Pointer, aliases: Sequence[Alias]) -> dict[str, object]:
     return {
         "version": pointer.version,
         "rows": pointer.rows,
@@ -117,4 +120,6 @@ def _version(pointer: Pointer) -> dict[str, object]:
         "bytes": pointer.bytes,
         "committed_at": pointer.committed_at,
         "build_id": pointer.build_id,
+        "started_by": "upkeep" if pointer.build_id.startswith(AUTOMATIC) else "request",
+        "aliases": [alias.alias for alias in aliases if alias.version == pointer.version],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from functions.api import builds, collections, console, encode, health, items, uploads
+from functions.api import aliases, builds, collections, console, encode, health, items, uploads
 from functions.api.world import World
 from shardlake.contracts.http import Request, Response
 from shardlake.contracts.routing import check_query, find
@@ -32,6 +32,9 @@ OPERATIONS: dict[str, Operation] = {
     "get_build": builds.get_build,
     "list_versions": builds.list_versions,
     "rollback": builds.rollback,
+    "list_aliases": aliases.list_aliases,
+    "put_alias": aliases.put_alias,
+    "drop_alias": aliases.drop_alias,
     "encode": encode.encode,
 }
 """What serves each served route of the table that the api function owns."""

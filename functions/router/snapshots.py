@@ -3,6 +3,7 @@
 films                      what is current
 films@000042-3f9c1a2b      that version, as it was built
 films@000042-3f9c1a2b+17   what an answer's `version` was
+films@live                 the version that has this alias
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from shardlake.catalog.base import Catalog, CollectionRow, Snapshot
 from shardlake.catalog.log import UNBUILT, name_of, snapshot_at, split_name
-from shardlake.contracts.common import is_name
+from shardlake.contracts.common import is_alias, is_name
 from shardlake.deadline import Clock
 from shardlake.errors import ErrorKind, NotFound
 from shardlake.limits import EVENTUAL_MAX_AGE_S
@@ -51,13 +52,13 @@ class Snapshots:
         """Returns what a reference to a collection means.
 
         Args:
-            reference: `name` or `name@snapshot`.
+            reference: `name`, `name@snapshot` or `name@alias`.
             eventual: whether what was read at most EVENTUAL_MAX_AGE_S ago will do.
 
         Raises:
-            NotFound: collection-not-found.
+            NotFound: collection-not-found, alias-not-found.
 
-        Cost: two consistent reads; none where what is kept will do.
+        Cost: two consistent reads; none where what is kept will do. One more for an alias.
         """
         name, at, pinned = reference.partition(AT)
         if not is_name(name) or bool(at) != bool(pinned):
@@ -66,6 +67,8 @@ class Snapshots:
         if not eventual or kept is None or self.clock() - kept[0] > EVENTUAL_MAX_AGE_S:
             kept = self._read(name)
         _, row, current = kept
+        if is_alias(pinned):
+            pinned = self._version_of(row.uid, pinned)
         return Found(row=row, current=current, pinned=pinned or None)
 
     def named(self, uid: str, name: str, current: Snapshot) -> Snapshot | None:
@@ -84,6 +87,12 @@ class Snapshots:
             return None
         rows = self.catalog.segments(uid, after=pointer.through if pointer else 0) if sequence else []
         return snapshot_at(pointer, aside, sequence, rows)
+
+    def _version_of(self, uid: str, name: str) -> str:
+        found = next((one.version for one in self.catalog.aliases(uid) if one.alias == name), None)
+        if found is None:
+            raise NotFound("there is no such alias", kind=ErrorKind.ALIAS_NOT_FOUND, alias=name)
+        return found
 
     def _read(self, name: str) -> tuple[float, CollectionRow, Snapshot]:
         began_s = self.clock()  # before the reads: so old is what they may say at most

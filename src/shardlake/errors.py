@@ -82,6 +82,7 @@ class ErrorKind(StrEnum):
     FACET_TOO_LARGE = "facet-too-large"
     INVALID_MATCH = "invalid-match"
     TOO_MANY_VALUES = "too-many-values"
+    ALIAS_NOT_FOUND = "alias-not-found"
 
 
 class ShardlakeError(Exception):
@@ -227,6 +228,7 @@ _CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
         ErrorKind.ITEM_NOT_FOUND,
         ErrorKind.VERSION_NOT_FOUND,
         ErrorKind.OBJECT_NOT_FOUND,
+        ErrorKind.ALIAS_NOT_FOUND,
     ),
     MethodNotAllowed: (ErrorKind.METHOD_NOT_ALLOWED,),
     Conflict: (

@@ -25,6 +25,7 @@ DEFAULT_RECALL = 0.95
 
 MAX_NAME_LENGTH = 64  # collections, spaces, attributes
 MAX_SPACES = 8
+MAX_ALIASES = 64  # of one collection
 MAX_ATTRIBUTES = 64
 MAX_ID_BYTES = 1_024  # as an S3 key
 MAX_ATTRIBUTES_BYTES = 64 * 1024  # one item's attributes as JSON

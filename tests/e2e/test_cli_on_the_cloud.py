@@ -97,6 +97,12 @@ def test_lines_go_in_and_come_out_by_vector_and_filter(shell: CloudShell, tmp_pa
     assert (after["version"], [hit["id"] for hit in after["hits"]][:1]) == (first["version"], ["row-007"])
     assert [one["is_current"] for one in shell("versions", *c)["versions"]] == [False, True]
 
+    (second, _) = shell("versions", *c)["versions"]
+    shell("aliases", "set", "next", second["version"], *c)
+    named = shell("search", "-c", "cli-vectors@next", "--vector", tmp_path / "asked.json", "--k", 1)
+    assert (named["version"], named["hits"][0]["id"]) == (second["version"], "late")
+    assert shell("aliases", "drop", "next", *c) == {"dropped": "next"}
+
 
 def test_a_folder_of_pictures_is_searched_by_words_by_a_picture_and_by_both(
     shell: CloudShell, drawn: tuple[Path, list[Picture]]

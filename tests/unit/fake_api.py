@@ -28,6 +28,7 @@ class FakeApi:
     receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
     builds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     hits: list[dict[str, Any]] = field(default_factory=list)
+    aliases: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: list[httpx.Request] = field(default_factory=list)
     before: Callable[[httpx.Request], httpx.Response | None] = lambda _request: None
     version: str | None = "000001-aa"
@@ -120,7 +121,20 @@ class FakeApi:
                 if orjson.loads(request.content) != {"version": "000001-aa"}:
                     return error(404, "version-not-found", "there is no such version")
                 return answer(200, {"version": "000001-aa", "rows": 3})
+            case method, ["collections", name, "aliases", *rest]:
+                return self._aliases(method, rest, request)
         return error(404, "route-not-found", "no such route")
+
+    def _aliases(self, method: str, rest: list[str], request: httpx.Request) -> httpx.Response:
+        if method == "GET":
+            return answer(200, {"aliases": [self.aliases[name] for name in sorted(self.aliases)]})
+        if method == "PUT":
+            version = orjson.loads(request.content)["version"] or "000001-aa"
+            self.aliases[rest[0]] = {"alias": rest[0], "version": version, "changed_at": "t"}
+            return answer(200, self.aliases[rest[0]])
+        if rest[0] not in self.aliases:
+            return error(404, "alias-not-found", "there is no such alias")
+        return answer(200, self.aliases.pop(rest[0]))
 
     def _accepted(self, request: httpx.Request, batch_id: str | None, count: int) -> httpx.Response:
         waits = request.url.params.get("wait") == "true"

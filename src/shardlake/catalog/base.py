@@ -64,6 +64,15 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A name that users give to a version, and may give to another one later. What it names is not collected."""
+
+    alias: str
+    version: str
+    changed_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRow:
     """One row of the shard map of one version.
 
@@ -270,6 +279,26 @@ class Catalog(Protocol):
     def versions(self, uid: str) -> list[Pointer]:
         """Returns every committed version, oldest first."""
 
+    def aliases(self, uid: str) -> list[Alias]:
+        """Returns every alias, by name. Strongly consistent."""
+
+    def set_alias(self, uid: str, alias: Alias, *, expected: str | None) -> None:
+        """Gives an alias to a version if it still names the version `expected`; None: if there is none of its name.
+
+        A repetition after a lost reply is no error.
+
+        Raises:
+            NotFound: version-not-found, when no such version stands.
+            Conflict: commit-conflict, when another writer has changed or removed the alias.
+        """
+
+    def drop_alias(self, uid: str, alias: str, *, expected: str) -> None:
+        """Removes an alias if it still names the version `expected`; one that is gone is no error.
+
+        Raises:
+            Conflict: commit-conflict, when it names another version by now.
+        """
+
     def log_head(self, uid: str) -> LogHead:
         """Returns the end of the log. Strongly consistent: a segment is behind it or was added before."""
 
@@ -310,7 +339,7 @@ class Catalog(Protocol):
         """Takes a version out of the history, with its shard map; no error where it is none.
 
         Raises:
-            Conflict: commit-conflict, when it is current.
+            Conflict: commit-conflict, when it is current, or an alias names it.
         """
 
     def forget_collection(self, uid: str) -> None:

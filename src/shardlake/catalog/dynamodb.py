@@ -3,7 +3,8 @@
     catalog   pk            sk
               collections   {name}                      a collection as created; dropping removes this row alone
               {uid}         pointer                     what is current: the only row that ever moves
-              {uid}         version#{version}           every version that was committed
+              {uid}         version#{version}           every version that was committed, with the aliases that name it
+              {uid}         alias#{alias}               a name that users gave to a version
               {uid}         head                        the end of the log of segments
               {uid}         log#{sequence}              a segment, at its place in the log
               {uid}         known#{identity}            the place of a segment, so that a repetition adds none
@@ -31,6 +32,7 @@ import boto3
 from botocore.config import Config
 
 from shardlake.catalog.base import (
+    Alias,
     BuildRow,
     CollectionRow,
     LogHead,
@@ -41,9 +43,10 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.dynamo_errors import ERRORS, Foreign, ours, settle
+from shardlake.catalog.dynamo_aliases import IS_NOT_HELD, Aliases
+from shardlake.catalog.dynamo_errors import ERRORS, Foreign, is_refused, ours, settle
 from shardlake.catalog.dynamo_log import POINTER, SegmentLog
-from shardlake.catalog.log import is_current, set_aside
+from shardlake.catalog.log import is_current, is_held, no_version, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
 from shardlake.catalog.tables import ROW_IS_NEW, Tables, key_of
 from shardlake.errors import CommitUnknown, Conflict, ErrorKind, Forbidden, NotFound, Overloaded, ShardlakeError
@@ -80,6 +83,7 @@ class DynamoCatalog:
         self._client = client or connect()
         self._tables = Tables(self._client, guard=ours, sleep=sleep)
         self._log = SegmentLog(self._client, self._tables, catalog_table, sleep=sleep)
+        self._aliases = Aliases(self._client, self._tables, catalog_table, sleep=sleep)
         self._sleep = sleep
 
     def close(self) -> None:
@@ -135,7 +139,7 @@ class DynamoCatalog:
         """Makes a committed version current again if the pointer still is at `expected`. Cost: a read and a write."""
         target = self._get(Pointer, uid, f"version#{version}")
         if target is None:
-            raise NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
+            raise no_version(version)
         if (standing := self.pointer(uid)) is not None and standing.version == version:
             return standing
         target = set_aside(target, self.log_head(uid))
@@ -154,6 +158,18 @@ class DynamoCatalog:
     def versions(self, uid: str) -> list[Pointer]:
         """Returns every committed version, oldest first."""
         return [from_item(Pointer, item) for item in self._tables.query(self._table, uid, "version#")]
+
+    def aliases(self, uid: str) -> list[Alias]:
+        """Returns every alias, by name. Cost: one consistent query."""
+        return self._aliases.all(uid)
+
+    def set_alias(self, uid: str, alias: Alias, *, expected: str | None) -> None:
+        """Gives an alias to a version. Cost: one transaction of two or three rows."""
+        self._aliases.set(uid, alias, expected=expected)
+
+    def drop_alias(self, uid: str, alias: str, *, expected: str) -> None:
+        """Removes an alias. Cost: one transaction of two rows."""
+        self._aliases.drop(uid, alias, expected=expected)
 
     def log_head(self, uid: str) -> LogHead:
         """Returns the end of the log. Cost: one consistent read."""
@@ -185,7 +201,8 @@ class DynamoCatalog:
             "ExpressionAttributeNames": {"#version": "version"},
             "ExpressionAttributeValues": {":version": {"S": version}},
         }
-        items: list[Any] = [{"Delete": {"TableName": self._table, "Key": key}}, {"ConditionCheck": is_another}]
+        gone = {"TableName": self._table, "Key": key, "ConditionExpression": IS_NOT_HELD}
+        items: list[Any] = [{"Delete": gone}, {"ConditionCheck": is_another}]
         settle(
             lambda: self._client.transact_write_items(TransactItems=items),
             lambda exc: self._verdict_of_forgetting(uid, version, exc),
@@ -263,7 +280,9 @@ class DynamoCatalog:
         if self._get(Pointer, uid, f"version#{version}") is None:
             return None
         pointer = self.pointer(uid)
-        return is_current(version) if pointer and pointer.version == version else ERRORS.translate(exc)
+        if pointer and pointer.version == version:
+            return is_current(version)
+        return is_held(version) if is_refused(exc) else ERRORS.translate(exc)
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
         version = {**key_of(uid, f"version#{pointer.version}"), **to_item(pointer)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shardlake.catalog.base import LogHead, LogPosition, Pointer, SegmentRow, Snapshot
-from shardlake.errors import Conflict, ErrorKind
+from shardlake.errors import Conflict, ErrorKind, NotFound
 
 UNBUILT = "000000"  # in the place of a version where there is none yet
 _NAME = re.compile(r"(?P<version>[^~+]+)(~(?P<aside>[0-9]{1,15}))?(\+(?P<sequence>[0-9]{1,15}))?")
@@ -80,6 +80,21 @@ def in_place_of(rows: Sequence[SegmentRow], merged: SegmentRow) -> SegmentRow:
 def is_current(version: str) -> Conflict:
     """Returns the error of taking the current version away."""
     return Conflict("the version is the current one", kind=ErrorKind.COMMIT_CONFLICT, version=version)
+
+
+def is_held(version: str) -> Conflict:
+    """Returns the error of taking a version away that an alias names."""
+    return Conflict("an alias names the version", kind=ErrorKind.COMMIT_CONFLICT, version=version)
+
+
+def alias_has_moved(alias: str) -> Conflict:
+    """Returns the error of changing an alias that another writer has changed meanwhile."""
+    return Conflict("another writer changed the alias", kind=ErrorKind.COMMIT_CONFLICT, alias=alias)
+
+
+def no_version(version: str) -> NotFound:
+    """Returns the error of naming a version that does not stand."""
+    return NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
 
 
 def set_aside(version: Pointer, head: LogHead) -> Pointer:

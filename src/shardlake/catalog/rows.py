@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import orjson
 
 from shardlake.catalog.base import (
+    Alias,
     BuildRow,
     BuildState,
     CollectionRow,
@@ -27,8 +28,8 @@ from shardlake.catalog.base import (
 from shardlake.errors import ErrorKind, FormatError
 from shardlake.limits import MAX_ZONE_MAPS_BYTES
 
-Row = CollectionRow | Pointer | ShardRow | SegmentRow | LogHead | Receipt | BuildRow
-RowT = TypeVar("RowT", CollectionRow, Pointer, ShardRow, SegmentRow, LogHead, Receipt, BuildRow)
+Row = CollectionRow | Pointer | Alias | ShardRow | SegmentRow | LogHead | Receipt | BuildRow
+RowT = TypeVar("RowT", CollectionRow, Pointer, Alias, ShardRow, SegmentRow, LogHead, Receipt, BuildRow)
 FactsT = TypeVar("FactsT", ShardRow, DeltaRow)
 
 Attribute = Mapping[str, str]

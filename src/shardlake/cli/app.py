@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from shardlake.cli import builds, cloud, collections, export, ingest, items, later, queues, search
+from shardlake.cli import aliases, builds, cloud, collections, export, ingest, items, later, queues, search
 
 app = typer.Typer(
     name="shardlake",
@@ -31,6 +31,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 _add(LOCAL, cloud.up, cloud.down, cloud.status, cloud.open_console, cloud.demo, later.token)
 app.add_typer(collections.app, name="collections", rich_help_panel=DATA)
 app.add_typer(items.items, name="items", rich_help_panel=DATA)
+app.add_typer(aliases.app, name="aliases", rich_help_panel=DATA)
 _add(
     DATA,
     ingest.ingest,

@@ -88,5 +88,6 @@ def _show(console: Console, found: list[Version]) -> None:
     table = Table("version", "rows", "shards", "bytes", "committed")
     for one in found:
         name = f"[bold]{one.version}[/] ← current" if one.current else one.version
+        name += "".join(f" @{alias}" for alias in one.aliases)
         table.add_row(name, f"{one.rows:,}", str(one.shards), f"{one.bytes:,}", one.committed_at)
     console.print(table)

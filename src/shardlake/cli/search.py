@@ -154,7 +154,7 @@ def read_vector(path: Path, client: Client, collection: str) -> dict[str, Any]:
 
 def first_space(client: Client, collection: str) -> tuple[str, int]:
     """Returns name and dimension of a collection's first space, the one that decides its shards."""
-    spaces = cast("dict[str, dict[str, Any]]", client.collections.get(collection).schema["spaces"])
+    spaces = cast("dict[str, dict[str, Any]]", client.collections.get(collection.partition("@")[0]).schema["spaces"])
     name, space = next(iter(spaces.items()))
     return name, int(space["dimension"])
 

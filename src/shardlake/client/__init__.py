@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from shardlake.client.answers import (
     Accepted,
+    Alias,
     Build,
     CollectionInfo,
     EncodeAnswer,
@@ -29,6 +30,7 @@ from shardlake.client.uploads import FileOutcome, LocalFile, UploadProgress, Upl
 
 __all__ = [
     "Accepted",
+    "Alias",
     "AsyncClient",
     "AsyncCollection",
     "AsyncCollections",

@@ -168,6 +168,17 @@ class Version:
     bytes: int = 0
     committed_at: str = ""
     current: bool = False
+    aliases: tuple[str, ...] = ()
+    raw: Raw = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A name of a version; `collection("films@live")` searches the version that has it."""
+
+    alias: str
+    version: str
+    changed_at: str = ""
     raw: Raw = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -265,6 +276,16 @@ def to_versions(raw: dict[str, Any]) -> list[Version]:
     return [_to_version(one, current=raw.get("current") == one["version"]) for one in raw["versions"]]
 
 
+def to_alias(raw: dict[str, Any]) -> Alias:
+    """Reads an alias."""
+    return Alias(alias=raw["alias"], version=raw["version"], changed_at=raw.get("changed_at", ""), raw=raw)
+
+
+def to_aliases(raw: dict[str, Any]) -> list[Alias]:
+    """Reads all aliases, by name."""
+    return [to_alias(one) for one in raw["aliases"]]
+
+
 def to_current_version(raw: dict[str, Any]) -> Version:
     """Reads the version that has become current."""
     return _to_version(raw, current=True)
@@ -283,6 +304,7 @@ def _to_version(raw: dict[str, Any], *, current: bool) -> Version:
         bytes=raw.get("bytes", 0),
         committed_at=raw.get("committed_at", ""),
         current=current,
+        aliases=tuple(raw.get("aliases") or ()),
         raw=raw,
     )
 

@@ -241,6 +241,33 @@ def rollback(base: str, version: str) -> Flow[answers.Version]:
     return answers.parsed(raw, answers.to_current_version, doing="roll back")
 
 
+def aliases(base: str) -> Flow[list[answers.Alias]]:
+    """Returns every alias, by name."""
+    raw = yield from _get(f"{base}/aliases")
+    return answers.parsed(raw, answers.to_aliases, doing="list aliases")
+
+
+def set_alias(base: str, alias: str, version: str | None = None) -> Flow[answers.Alias]:
+    """Gives an alias to a version, the current one by default, and takes it from the one that had it.
+
+    Raises:
+        NotFound: version-not-found.
+        InvalidInput: what cannot be an alias; or there are 64.
+    """
+    step = Exchange(method="PUT", url=_alias(base, alias), json={"version": version}, safe=True)
+    return answers.parsed((yield from send(step)), answers.to_alias, doing="set an alias")
+
+
+def drop_alias(base: str, alias: str) -> Flow[None]:
+    """Removes an alias; its version stays. Raises NotFound (alias-not-found)."""
+    # Not repeated: when only the answer was lost, a second DELETE would say that there is nothing to drop.
+    yield from persist(Exchange(method="DELETE", url=_alias(base, alias)))
+
+
+def _alias(base: str, alias: str) -> str:
+    return f"{base}/aliases/{quote(alias, safe='')}"
+
+
 def _get(url: str) -> Flow[dict[str, Json]]:
     return (yield from send(Exchange(method="GET", url=url, safe=True)))
 

@@ -39,3 +39,6 @@ class CollectionOperations:
     wait_for_build = Operation(operations.wait_for_build)
     versions = Operation(operations.versions)
     rollback = Operation(operations.rollback)
+    aliases = Operation(operations.aliases)
+    set_alias = Operation(operations.set_alias)
+    drop_alias = Operation(operations.drop_alias)

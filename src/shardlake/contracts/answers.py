@@ -111,8 +111,22 @@ class ItemsAnswer(_Answer):
     after: str | None
 
 
+class AliasAnswer(_Answer):
+    """A name of a version."""
+
+    alias: str
+    version: str
+    changed_at: str
+
+
+class AliasesAnswer(_Answer):
+    """Every alias, by name."""
+
+    aliases: list[AliasAnswer]
+
+
 class VersionAnswer(_Answer):
-    """One committed version."""
+    """One committed version. `started_by`: who asked for its build, a request or what keeps collections in shape."""
 
     version: str
     rows: int
@@ -120,6 +134,8 @@ class VersionAnswer(_Answer):
     bytes: int
     committed_at: str
     build_id: str
+    started_by: Literal["request", "upkeep"]
+    aliases: list[str]
 
 
 class VersionsAnswer(_Answer):

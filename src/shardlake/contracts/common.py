@@ -19,6 +19,9 @@ from shardlake.types import Json
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """Collections and spaces: they are parts of object keys and of paths."""
 
+ALIAS_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
+"""Aliases of versions: behind the `@` of a reference, where the name of a snapshot begins with a digit."""
+
 ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 """Attributes: columns of files are often in camel case. No dot and no `$`: both mean something in filters."""
 
@@ -39,6 +42,11 @@ class StrictModel(BaseModel):
 def is_name(text: str) -> bool:
     """Returns whether a text may name a collection or a space."""
     return re.fullmatch(NAME_PATTERN.removesuffix("$"), text) is not None
+
+
+def is_alias(text: str) -> bool:
+    """Returns whether a text may be the alias of a version."""
+    return re.fullmatch(ALIAS_PATTERN.removesuffix("$"), text) is not None
 
 
 def parse_json(

@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from shardlake import __version__, limits
 from shardlake.contracts import answers
+from shardlake.contracts.alias import AliasModel
 from shardlake.contracts.answers import ErrorAnswer
 from shardlake.contracts.collection import CollectionModel
 from shardlake.contracts.common import NAME_PATTERN
@@ -39,6 +40,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "post_uploads": UploadsModel,
     "upload_status": UploadStatusModel,
     "rollback": RollbackModel,
+    "put_alias": AliasModel,
     "encode": EncodeModel,
 }
 
@@ -62,6 +64,9 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "get_build": {200: answers.BuildAnswer},
     "list_versions": {200: answers.VersionsAnswer},
     "rollback": {200: answers.VersionAnswer},
+    "list_aliases": {200: answers.AliasesAnswer},
+    "put_alias": {200: answers.AliasAnswer},
+    "drop_alias": {200: answers.AliasAnswer},
     "encode": {200: answers.EncodeAnswerBody},
 }
 """Successes by status; None is a page."""

@@ -148,6 +148,24 @@ ROUTES: tuple[Route, ...] = (
         summary="Move the pointer back",
     ),
     Route(
+        method="GET",
+        path=f"{_COLLECTION}/aliases",
+        operation="list_aliases",
+        summary="Names given to versions",
+    ),
+    Route(
+        method="PUT",
+        path=f"{_COLLECTION}/aliases/{{alias}}",
+        operation="put_alias",
+        summary="Give an alias to a version, the current one by default",
+    ),
+    Route(
+        method="DELETE",
+        path=f"{_COLLECTION}/aliases/{{alias}}",
+        operation="drop_alias",
+        summary="Remove an alias; its version stays",
+    ),
+    Route(
         method="POST",
         path="/v1/encode",
         operation="encode",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from shardlake.catalog.base import (
+    Alias,
     BuildRow,
     Catalog,
     CollectionRow,
@@ -73,6 +74,18 @@ class WrappedCatalog:
     def versions(self, uid: str) -> list[Pointer]:
         """Returns every committed version."""
         return self._pass("versions", lambda: self.inner.versions(uid))
+
+    def aliases(self, uid: str) -> list[Alias]:
+        """Returns every alias."""
+        return self._pass("aliases", lambda: self.inner.aliases(uid))
+
+    def set_alias(self, uid: str, alias: Alias, *, expected: str | None) -> None:
+        """Gives an alias to a version."""
+        self._pass("set_alias", lambda: self.inner.set_alias(uid, alias, expected=expected))
+
+    def drop_alias(self, uid: str, alias: str, *, expected: str) -> None:
+        """Removes an alias."""
+        self._pass("drop_alias", lambda: self.inner.drop_alias(uid, alias, expected=expected))
 
     def log_head(self, uid: str) -> LogHead:
         """Returns the end of the log."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from shardlake.catalog.base import (
+    Alias,
     BuildRow,
     Catalog,
     CollectionRow,
@@ -18,7 +19,16 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.log import grown, in_place_of, is_current, is_pending, set_aside
+from shardlake.catalog.log import (
+    alias_has_moved,
+    grown,
+    in_place_of,
+    is_current,
+    is_held,
+    is_pending,
+    no_version,
+    set_aside,
+)
 from shardlake.catalog.rows import bounded
 from shardlake.errors import Conflict, ErrorKind, NotFound
 
@@ -35,6 +45,7 @@ class _Incarnation:
     known: dict[str, int] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     builds: dict[str, BuildRow] = field(default_factory=dict)
+    aliases: dict[str, Alias] = field(default_factory=dict)
 
 
 class MemoryCatalog:
@@ -96,7 +107,7 @@ class MemoryCatalog:
             rows = self._of(uid)
             target = rows.versions.get(version)
             if target is None:
-                raise NotFound("there is no such version", kind=ErrorKind.VERSION_NOT_FOUND, version=version)
+                raise no_version(version)
             current = rows.pointer.version if rows.pointer else None
             if current not in {expected, version}:
                 raise _moved(expected, version)
@@ -115,6 +126,32 @@ class MemoryCatalog:
         """Returns every committed version, oldest first."""
         with self._lock:
             return [pointer for _, pointer in sorted(self._of(uid).versions.items())]
+
+    def aliases(self, uid: str) -> list[Alias]:
+        """Returns every alias, by name."""
+        with self._lock:
+            return [alias for _, alias in sorted(self._of(uid).aliases.items())]
+
+    def set_alias(self, uid: str, alias: Alias, *, expected: str | None) -> None:
+        """Gives an alias to a version if it still names the one expected."""
+        with self._lock:
+            rows = self._of(uid)
+            standing = rows.aliases.get(alias.alias)
+            if standing == alias:
+                return
+            if alias.version not in rows.versions:
+                raise no_version(alias.version)
+            if (standing.version if standing else None) != expected:
+                raise alias_has_moved(alias.alias)
+            rows.aliases[alias.alias] = alias
+
+    def drop_alias(self, uid: str, alias: str, *, expected: str) -> None:
+        """Removes an alias if it still names the version expected."""
+        with self._lock:
+            aliases = self._of(uid).aliases
+            if alias in aliases and aliases[alias].version != expected:
+                raise alias_has_moved(alias)
+            aliases.pop(alias, None)
 
     def log_head(self, uid: str) -> LogHead:
         """Returns the end of the log."""
@@ -167,6 +204,8 @@ class MemoryCatalog:
             rows = self._of(uid)
             if rows.pointer is not None and rows.pointer.version == version:
                 raise is_current(version)
+            if any(alias.version == version for alias in rows.aliases.values()):
+                raise is_held(version)
             rows.versions.pop(version, None)
             rows.shards.pop(version, None)
 

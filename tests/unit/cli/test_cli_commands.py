@@ -349,6 +349,19 @@ def test_a_rollback_says_what_is_current_now(shell: Shell) -> None:
     assert (refused.code, refused.error["kind"]) == (1, "version-not-found")
 
 
+def test_aliases_are_set_listed_and_dropped(shell: Shell) -> None:
+    assert "no aliases yet" in shell("aliases", "list").out
+
+    assert shell("aliases", "set", "live", "000001-aa", "-c", "c").out == "c@live is version 000001-aa\n"
+    assert shell("aliases", "set", "best", "--json").json["version"] == "000001-aa"
+
+    assert [one["alias"] for one in shell("aliases", "list", "--json").json["aliases"]] == ["best", "live"]
+    assert "000001-aa" in shell("aliases", "list").out
+    assert shell("aliases", "drop", "live", "--json").json == {"dropped": "live"}
+    refused = shell("aliases", "drop", "live", "--json")
+    assert (refused.code, refused.error["kind"]) == (1, "alias-not-found")
+
+
 def test_bench_reports_percentiles_and_what_they_are_of(shell: Shell) -> None:
     result = shell("bench", "--queries", 7, "--json").json
 

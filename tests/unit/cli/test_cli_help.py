@@ -20,10 +20,16 @@ CONTRACT = (
     "collections\u00a0create collections\u00a0list collections\u00a0show collections\u00a0drop "
     "items\u00a0get items\u00a0delete items\u00a0scan"
 )
-BESIDE_IT = ("export-faiss", "redrive")  # what this release has and the contract does not name
+BESIDE_IT = (
+    "export-faiss",
+    "redrive",
+    "aliases list",
+    "aliases set",
+    "aliases drop",
+)  # what this release has and the contract does not name
 
 
-def test_there_are_the_commands_of_the_contract_and_two_beside_them() -> None:
+def test_there_are_the_commands_of_the_contract_and_some_beside_them() -> None:
     expected = {f"shardlake {one}".replace("\u00a0", " ") for one in [*CONTRACT.split(" "), *BESIDE_IT]}
 
     assert set(COMMANDS) == expected

@@ -122,6 +122,19 @@ def test_items_encode_health_and_versions_have_typed_answers(on: Both, api: Fake
     assert on(lambda client: client.collection("c").scan_items(after="c")).after is None
 
 
+def test_aliases_have_typed_answers(on: Both, api: FakeApi) -> None:
+    on(lambda client: client.collection("c").set_alias("live"))
+    found = on(lambda client: client.collection("c").set_alias("live", "000002-bb"))
+    assert (found.alias, found.version) == ("live", "000002-bb")
+    assert on(lambda client: client.collection("c").aliases()) == [found]
+
+    on(lambda client: client.collection("c").drop_alias("live"))
+
+    with pytest.raises(NotFound) as caught:
+        on(lambda client: client.collection("c").drop_alias("live"))
+    assert caught.value.kind == "alias-not-found"
+
+
 def test_what_changes_items_can_be_waited_for(on: Both, api: FakeApi) -> None:
     def changed(wait: bool) -> list[str]:
         answers = [

@@ -21,7 +21,10 @@ PROMISED = {
     ("POST", f"{C}/builds"), ("GET", f"{C}/builds/{{id}}"),
     ("GET", f"{C}/versions"), ("POST", f"{C}/rollback"), ("GET", "/v1/health"), ("GET", "/"),
 }  # fmt: skip
-EXTENSIONS = {("POST", f"{C}/uploads"), ("POST", f"{C}/uploads:status")}
+EXTENSIONS = {
+    ("POST", f"{C}/uploads"), ("POST", f"{C}/uploads:status"),
+    ("GET", f"{C}/aliases"), ("PUT", f"{C}/aliases/{{alias}}"), ("DELETE", f"{C}/aliases/{{alias}}"),
+}  # fmt: skip
 STATUSES = {
     "put_collection": {200, 201}, "list_collections": {200}, "get_collection": {200}, "drop_collection": {202},
     "post_items": {200, 202}, "patch_items": {200, 202}, "delete_items": {200, 202},
@@ -29,6 +32,7 @@ STATUSES = {
     "get_build": {200}, "list_versions": {200}, "rollback": {200}, "get_item": {200},
     "scan_items": {200}, "health": {200}, "console": {200},
     "post_uploads": {200}, "upload_status": {200},
+    "list_aliases": {200}, "put_alias": {200}, "drop_alias": {200},
 }  # fmt: skip
 
 
