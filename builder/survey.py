@@ -64,6 +64,15 @@ def survey(context: BuildContext) -> Survey:
     return _decode(stored)
 
 
+def standing(context: BuildContext) -> Survey:
+    """Returns the survey that this build has made.
+
+    Raises:
+        Unavailable: when it does not stand, since another run has finished and removed it.
+    """
+    return _decode(context.standing(NAME))
+
+
 def _make(context: BuildContext) -> Container:
     pointer = context.catalog.pointer(context.uid)
     skipped = pointer.skipped if pointer else ()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from builder.beside import beside, written_beside
-from builder.context import BuildContext
+from builder.context import ARTEFACT_KIND, BuildContext
 from builder.gather import ShardRows, gather
 from builder.layout import ShardItems, lay_down
+from builder.ranged import RangedFile
 from builder.survey import Survey
 from builder.terms import write_terms
 from builder.train import TrainedSpace
 from builder.write_space import SpaceInShard
 from shardlake.catalog.base import ShardRow
 from shardlake.format import locations
-from shardlake.format.container import Container, ContainerWriter
+from shardlake.format.container import ContainerWriter
 from shardlake.format.shard import SHARD_KIND
 from shardlake.types import Int64Array
 
@@ -49,8 +51,9 @@ def write(
 
 
 def shard_map(context: BuildContext, shards: int) -> list[ShardRow]:
-    """Returns the shard map of shards that all stand."""
-    return [_decode(context.standing(shard_name(shard_id))) for shard_id in range(shards)]
+    """Returns the shard map of shards that all stand. Cost: a read of the end of each one's artefact."""
+    keys = (context.artefact_key(shard_name(shard_id)) for shard_id in range(shards))
+    return [_decode(RangedFile(context.store, key, ARTEFACT_KIND).meta) for key in keys]
 
 
 def labels(context: BuildContext, shard_id: int) -> Int64Array:
@@ -58,8 +61,7 @@ def labels(context: BuildContext, shard_id: int) -> Int64Array:
     return context.standing(shard_name(shard_id)).array("labels")
 
 
-def _decode(stored: Container) -> ShardRow:
-    meta = stored.meta
+def _decode(meta: dict[str, Any]) -> ShardRow:
     return ShardRow(
         shard_id=meta["shard_id"],
         key=meta["key"],
@@ -79,7 +81,7 @@ def _write_shard(
     trained: dict[str, TrainedSpace],
     shard_id: int,
     collected: Callable[[], None],
-) -> Container:
+) -> None:
     stored = [name for name, space in trained.items() if space.spec.source is None]
     rows = gather(context, shard_id, len(found.parts), stored)
     items = ShardItems(ids=rows.ids, payloads=rows.payloads, order=_row_order(rows, next(iter(trained))))
@@ -115,7 +117,7 @@ def _write_shard(
         "zone_maps": facts.zone_maps,
         "summaries": facts.summaries,
     }
-    return context.save(shard_name(shard_id), {"labels": rows.labels[items.order]}, meta)
+    context.save(shard_name(shard_id), {"labels": rows.labels[items.order]}, meta)
 
 
 def _row_order(rows: ShardRows, primary: str) -> Int64Array:

@@ -83,6 +83,7 @@ class ErrorKind(StrEnum):
     INVALID_MATCH = "invalid-match"
     TOO_MANY_VALUES = "too-many-values"
     ALIAS_NOT_FOUND = "alias-not-found"
+    BUILD_FAILED = "build-failed"
 
 
 class ShardlakeError(Exception):

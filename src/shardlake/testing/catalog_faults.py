@@ -23,7 +23,17 @@ from shardlake.errors import CommitUnknown, ErrorKind, ShardlakeError, Unavailab
 T = TypeVar("T")
 
 WRITES = frozenset(
-    {"create_collection", "drop_collection", "commit", "roll_back", "append", "compact", "put_receipt", "put_build"}
+    {
+        "create_collection",
+        "drop_collection",
+        "commit",
+        "roll_back",
+        "append",
+        "compact",
+        "put_receipt",
+        "put_build",
+        "report_build",
+    }
 )
 
 
@@ -130,6 +140,10 @@ class WrappedCatalog:
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes a build's state."""
         self._pass("put_build", lambda: self.inner.put_build(uid, row))
+
+    def report_build(self, uid: str, row: BuildRow) -> bool:
+        """Writes how far a build is."""
+        return self._pass("report_build", lambda: self.inner.report_build(uid, row))
 
     def get_build(self, uid: str, build_id: str) -> BuildRow:
         """Returns a build."""
