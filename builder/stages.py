@@ -76,8 +76,12 @@ def look(context: BuildContext) -> Survey:
 
 def learn(context: BuildContext, found: Survey) -> Plan:
     """Settles how many shards there are, and learns each space."""
-    dealing = deal.deal(context, found)
     context.report(Stage.TRAIN, 0.05)
+    return _plan(context, found)
+
+
+def _plan(context: BuildContext, found: Survey) -> Plan:
+    dealing = deal.deal(context, found)
     trained = training.train(context, found, dealing)
     primary = trained[context.schema.spaces[0].name]
     dealing = deal.weigh(context, found, dealing, primary.spec.name, primary.centroids, primary.spec.metric)
@@ -86,6 +90,7 @@ def learn(context: BuildContext, found: Survey) -> Plan:
 
 def assign(context: BuildContext, plan: Plan, parts: range) -> None:
     """Makes some parts of their segments."""
+    context.report(Stage.ASSIGN, 0.15 + 0.3 * parts.start / max(len(plan.parts), 1))
     assigning.assign(context, plan.found, plan.trained, plan.dealing, parts)
 
 
@@ -136,7 +141,7 @@ def recall(context: BuildContext) -> Plan:
     for name in training.artefacts(context.schema):
         if not context.has(name):
             raise Unavailable("another run of this build has finished meanwhile", artefact=name)
-    return learn(context, found)
+    return _plan(context, found)
 
 
 def run_step(context: BuildContext, stage: Stage, number: int) -> Pointer | None:

@@ -239,6 +239,7 @@ _CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
         ErrorKind.NOTHING_TO_BUILD,
         ErrorKind.ENCODER_CHANGED,
         ErrorKind.TOO_MANY_VALUES,
+        ErrorKind.BUILD_FAILED,
     ),
     Overloaded: (ErrorKind.THROTTLED,),
     FormatError: (

@@ -19,6 +19,7 @@ from tests.infra.template import FUNCTIONS, PATH, TEMPLATE, as_list, environment
 API_LIMIT_S = 30  # API Gateway, HTTP and REST (AWS quotas, 2026-11)
 MAX_TEMPLATE_BYTES = 51_200  # of a TemplateBody
 
+STATES = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
 LAMBDA = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}"
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
@@ -65,12 +66,23 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         **on(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"), {"data/*"}),
         "s3:ListBucket": {"Bucket"},
         "lambda:InvokeFunction": {"EncodeFunction"},
+        # Its own machine, or that of infra/batch.yaml in its place.
+        "states:StartExecution": {f"{STATES}:stateMachine:${{Name}}-build", "BuildMachineArn"},
+    },
+    "BuildMachineRole": {
+        "lambda:InvokeFunction": {"BuildFunction"},
+        "states:StartExecution": {f"{STATES}:stateMachine:${{Name}}-build"},
+        "states:DescribeExecution": {f"{STATES}:execution:${{Name}}-build/*"},
+        "states:StopExecution": {f"{STATES}:execution:${{Name}}-build/*"},
     },
 }
+WITHOUT_LOGS = {"BuildMachineRole"}
 
 
 def place(resource: Any) -> str:
     """Returns a short name of a statement's resource: a logical id, or a prefix in the bucket."""
+    if "Ref" in resource:
+        return str(resource["Ref"])
     if "Fn::GetAtt" in resource:
         logical, attribute = resource["Fn::GetAtt"]
         assert attribute == "Arn"
@@ -163,7 +175,7 @@ def test_a_role_may_do_exactly_what_is_written_down(role: str) -> None:
     logs: set[str] = set()
     for statement in statements(role):
         assert statement["Effect"] == "Allow"
-        places = {place(resource) for resource in as_list(statement["Resource"])}
+        places = {place(resource) for one in as_list(statement["Resource"]) for resource in either(one)}
         for action in as_list(statement["Action"]):
             assert "*" not in action
             if action in LOGS:
@@ -172,8 +184,13 @@ def test_a_role_may_do_exactly_what_is_written_down(role: str) -> None:
                 found.setdefault(action, set()).update(places)
 
     assert found == ALLOWED[role]
-    assert len(logs) == 1
+    assert len(logs) == (role not in WITHOUT_LOGS)
     assert all(resource.split(":log-group:")[1].endswith(f"-{kebab(role)}:*") for resource in logs)
+
+
+def either(resource: Any) -> list[Any]:
+    """Returns both resources where a condition chooses, else the one."""
+    return resource["Fn::If"][1:] if "Fn::If" in resource else [resource]
 
 
 def kebab(role: str) -> str:
@@ -187,10 +204,11 @@ def test_only_tracing_which_knows_no_resources_is_granted_everywhere() -> None:
 
     assert set(statement["Action"]) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
     assert PATH.read_text().count('Resource: "*"') == 1
-    for role in of_type("AWS::IAM::Role").values():
-        assert role["ManagedPolicyArns"] == [{"Ref": "TracePolicy"}]
+    for name, role in of_type("AWS::IAM::Role").items():
+        is_function = name != "BuildMachineRole"
+        assert role.get("ManagedPolicyArns") == ([{"Ref": "TracePolicy"}] if is_function else None)
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert trust["Principal"] == {"Service": "lambda.amazonaws.com" if is_function else "states.amazonaws.com"}
 
 
 def test_the_bucket_is_private_encrypted_and_kept() -> None:
