@@ -8,7 +8,10 @@ between finds them as what they are then, objects of no version.
                  that have an alias
     segments     those of the log stay, for builds are made of them
     artefacts    of builds that have ended go, and of builds of which nothing was heard for the grace period
+    batches      that requests wrote to the inbox go once they have been taken in and no event of them can come again
     collections  dropped ones go whole
+
+What leaves a collection that stands is written down before (`builder.erasures`), so that it can be traced.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from shardlake.catalog.base import BuildState, Catalog, Pointer
+from builder.erasures import record, record_removal, time_of
+from shardlake.catalog.base import BuildState, Catalog, Pointer, Receipt, ReceiptState
 from shardlake.errors import Conflict, NotFound
 from shardlake.format import locations
+from shardlake.format.erasures import Deed, Erasure
 from shardlake.store.base import ObjectInfo, ObjectStore
 
 KEEP_VERSIONS = 3  # the newest, whatever their age: the way back
@@ -72,7 +77,7 @@ class Collector:
     now: datetime
     patience: Patience = DEFAULT_PATIENCE
 
-    def collect(self, uid: str) -> Collected:
+    def collect(self, uid: str, name: str) -> Collected:
         """Removes the garbage of a collection that stands."""
         forgotten = self._forget_versions(uid)
         kept = {pointer.version for pointer in self.catalog.versions(uid)}
@@ -81,6 +86,8 @@ class Collector:
         segments = {row.key.removesuffix(".seg") for row in self.catalog.segments(uid) if not row.is_mark}
         builds: dict[str, bool] = {}
         garbage = [info for info in objects if self._is_garbage(uid, info, kept, segments, builds)]
+        garbage += self._taken_in(uid, name)
+        record_removal(self.store, uid, garbage, time_of(self.now))
         return self._remove(garbage, forgotten)
 
     def collect_dropped(self) -> Collected:
@@ -92,8 +99,10 @@ class Collector:
             if uid is not None and uid not in standing:
                 dropped.setdefault(uid, []).append(info)
         garbage: list[ObjectInfo] = []
+        batches = list(self.store.list(locations.INBOX_PREFIX)) if dropped else []
         for uid, objects in dropped.items():
             if all(self._is_older(info, self.patience.grace) for info in objects):
+                objects += [info for info in batches if locations.is_batch_of(uid, info.key)]
                 garbage += objects
                 self._remove(objects, ())
                 self.catalog.forget_collection(uid)
@@ -104,16 +113,31 @@ class Collector:
         history = self.catalog.versions(uid)
         if pointer is None:
             return ()
+        named = {pointer.version, *(alias.version for alias in self.catalog.aliases(uid))}
+        old = history[: -self.patience.versions or None]
+        going = [
+            version
+            for version in _superseded(old, history, self.now - self.patience.grace)
+            if version.version not in named
+        ]
+        if going:
+            places = tuple((version.version, version.through) for version in going)
+            record(self.store, uid, Erasure(what=Deed.FORGOTTEN, at=time_of(self.now), versions=places))
         forgotten = []
-        for version in _superseded(history[: -self.patience.versions or None], history, self.now - self.patience.grace):
-            if version.version == pointer.version:
-                continue
+        for version in going:
             try:
                 self.catalog.forget_version(uid, version.version)
             except Conflict:  # it was gone back to at this moment, or an alias names it
                 continue
             forgotten.append(version.version)
         return tuple(forgotten)
+
+    def _taken_in(self, uid: str, name: str) -> list[ObjectInfo]:
+        """Returns the batches of requests that are in the collection, or were another one's of the same name."""
+        batches = self.store.list(locations.batches(name))
+        old = [info for info in batches if self._is_older(info, self.patience.segments)]
+        receipts = self.catalog.receipts(uid, [info.key for info in old])
+        return [info for info in old if _is_done(info, receipts.get(info.key)) or _is_of_another(uid, info.key)]
 
     def _is_garbage(
         self, uid: str, info: ObjectInfo, versions: set[str], segments: set[str], builds: dict[str, bool]
@@ -143,6 +167,18 @@ class Collector:
         for info in garbage:
             self.store.delete(info.key)
         return Collected(versions=versions, objects=len(garbage), bytes=sum(info.size_bytes for info in garbage))
+
+
+def _is_done(info: ObjectInfo, receipt: Receipt | None) -> bool:
+    """Returns whether a file has been taken in since it was last written."""
+    if receipt is None or receipt.state is not ReceiptState.DONE or info.written_at is None:
+        return False
+    return datetime.fromisoformat(receipt.finished_at) >= info.written_at
+
+
+def _is_of_another(uid: str, key: str) -> bool:
+    parsed = locations.parse_inbox(key)
+    return parsed is not None and locations.is_for_another(uid, parsed[1])
 
 
 def _superseded(candidates: Sequence[Pointer], history: Sequence[Pointer], before: datetime) -> Iterator[Pointer]:

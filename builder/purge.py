@@ -20,12 +20,14 @@ from hashlib import blake2b
 import numpy as np
 
 from builder.collect import GRACE_OF_SEGMENTS
+from builder.erasures import record, time_of
 from builder.ranged import RangedFile
 from builder.segments import write_segment
 from builder.survey import Ids, newest_of, read_ids
 from shardlake.catalog.base import Catalog, SegmentRow
 from shardlake.errors import Conflict, ErrorKind, FormatError
 from shardlake.format import locations
+from shardlake.format.erasures import Deed, Erasure
 from shardlake.format.overwrites import OVERWRITES_KIND, Part, decode_overwrites, decode_parts
 from shardlake.format.segment import SegmentItem, decode_segment
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
@@ -81,15 +83,37 @@ def purge(
     """
     fewer = 0
     for run in _runs(_held(store, catalog, uid, now), min_share):
-        rows = [held.row for held in run]
+        rows, merged = [held.row for held in run], _rewritten(store, uid, run, schema)
+        _record(store, catalog, uid, run, merged, now)
         try:
-            catalog.compact(uid, rows, _rewritten(store, uid, run, schema))
+            catalog.compact(uid, rows, merged)
         except Conflict as conflict:
             if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
                 raise
             return fewer  # another one is at it
         fewer += sum(held.fewer for held in run)
     return fewer
+
+
+def _record(  # noqa: PLR0917  # one caller: purge
+    store: ObjectStore, catalog: Catalog, uid: str, run: Sequence[_Held], merged: SegmentRow, now: datetime
+) -> None:
+    """Writes down which segments are about to be replaced, and the ids of the rows that they lose."""
+    lost = [read_ids(store, held.row.key).digests[~held.needed] for held in run]
+    record(
+        store,
+        uid,
+        Erasure(
+            what=Deed.REPLACED,
+            at=time_of(now),
+            objects=tuple(held.row.key for held in run),
+            ids=np.concatenate(lost),
+            of=np.repeat(np.arange(len(run), dtype=np.uint32), [len(each) for each in lost]),
+            into=merged.key,
+            begins=run[0].row.begins,
+            floor=min(version.through for version in catalog.versions(uid)),
+        ),
+    )
 
 
 def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list[_Held]:
@@ -108,7 +132,7 @@ def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list
     ]
     if not rows:
         return []
-    ids = [read_ids(store, row) for row in rows]
+    ids = [read_ids(store, row.key) for row in rows]
     is_old = [datetime.fromisoformat(row.created_at) <= now - GRACE_OF_SEGMENTS for row in rows]
     lost = [_lost(store, row, each) if old else 0 for row, each, old in zip(rows, ids, is_old, strict=True)]
     told = zip(rows, _needed(ids, is_old), is_old, lost, strict=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from builder.context import BuildContext
 from builder.ranged import RangedFile
-from shardlake.catalog.base import Ranges, SegmentRow
+from shardlake.catalog.base import Ranges
 from shardlake.catalog.log import mark
 from shardlake.errors import Conflict, ErrorKind
 from shardlake.format.container import Container, expect
@@ -81,7 +81,7 @@ def _make(context: BuildContext) -> Container:
     through = _cut(context, pointer.version if pointer else "")
     log = [row for row in context.catalog.segments(context.uid) if row.sequence <= through and not row.is_mark]
     segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
-    read = [read_ids(context.store, row) for row in segments]
+    read = [read_ids(context.store, row.key) for row in segments]
     newest = newest_of([ids.digests for ids in read])
     live = [rows & ~ids.deleted for rows, ids in zip(newest, read, strict=True)]
     # After a rollback the pointer is not at the newest.
@@ -150,9 +150,9 @@ class Ids(NamedTuple):
     encoders: dict[str, str]
 
 
-def read_ids(store: ObjectStore, row: SegmentRow) -> Ids:
+def read_ids(store: ObjectStore, key: str) -> Ids:
     """Returns the ids of a segment. Raises FormatError. Cost: one suffix read and one ranged read."""
-    file = RangedFile(store, row.key, SEGMENT_KIND)
+    file = RangedFile(store, key, SEGMENT_KIND)
     ends, ids, payload_ends = file.arrays("id_offsets", "id", "payload_offsets")
     check_strings("id", ends, ids)
     expect("payload_offsets", payload_ends, np.uint64, (len(ends),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC
 from functools import partial
 
 import orjson
@@ -115,7 +116,8 @@ def _accepted(world: World, batch: _Batch, deadline: Deadline) -> Response:
     """Writes a batch and answers, at once or when it can be searched."""
     digest = hashlib.blake2b(batch.lines, digest_size=16).hexdigest()
     # Who waits must not take the receipt of the same batch, sent before, for this one's.
-    batch_id = locations.batch_id(batch.row.uid, f"{digest}-{world.new_id()[-8:]}" if batch.waits else digest)
+    called = f"{digest}-{world.new_id()[-8:]}" if batch.waits else digest
+    batch_id = locations.batch_id(batch.row.uid, world.now().astimezone(UTC).date(), called)
     key = batch.place(batch.row.name, batch_id)
     world.store.put(key, batch.lines)
     receipt = _receipt(world, batch.row, key, deadline) if batch.waits else None

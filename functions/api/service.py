@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from functions.api import aliases, builds, collections, console, encode, health, items, uploads
+from functions.api import aliases, builds, collections, console, encode, health, items, tracing, uploads
 from functions.api.world import World
 from shardlake.contracts.http import Request, Response
 from shardlake.contracts.routing import check_query, find
@@ -26,6 +26,7 @@ OPERATIONS: dict[str, Operation] = {
     "post_items": items.post_items,
     "patch_items": items.patch_items,
     "delete_items": items.delete_items,
+    "trace_item": tracing.trace_item,
     "post_uploads": uploads.post_uploads,
     "upload_status": uploads.upload_status,
     "post_build": builds.post_build,

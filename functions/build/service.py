@@ -12,6 +12,7 @@ from builder.collect import DEFAULT_PATIENCE, Collected, Collector, Patience, to
 from builder.compact import compact
 from builder.context import BuildContext, EncodeTexts
 from builder.purge import purge
+from builder.trace import Trace, Tracer
 from functions.build.keeper import ENDED, Keeper
 from shardlake.catalog.base import AUTOMATIC, BuildRow, Catalog, CollectionRow, Pointer
 from shardlake.contracts.collection import schema_of_body
@@ -102,8 +103,34 @@ class Builds:
         standing = [self._collect(row) for row in self.catalog.list_collections()]
         return total([*standing, self._collector().collect_dropped()])
 
+    def tidy(self) -> int:
+        """Removes all garbage after a build; returns how many objects it was.
+
+        A failure is none of the build's, which stands: what is garbage now is garbage at the next one.
+        """
+        try:
+            return self.collect(None).objects
+        except ShardlakeError:
+            return 0
+
+    def trace(self, collection: str, item_id: str, after: str | None) -> Trace:
+        """Returns a page of where an item lies, behind an object's key.
+
+        Raises:
+            NotFound: collection-not-found. Unavailable, Overloaded: ask again.
+        """
+        found = self.catalog.get_collection(collection)
+        return Tracer(
+            store=self.store,
+            catalog=self.catalog,
+            uid=found.uid,
+            name=found.name,
+            now=datetime.fromisoformat(self.clock()),
+            patience=self.patience,
+        ).trace(item_id, after)
+
     def _collect(self, row: CollectionRow) -> Collected:
-        collected = self._collector().collect(row.uid)
+        collected = self._collector().collect(row.uid, row.name)
         # Once old versions are forgotten, their items are needed no more; the segments replaced go in their own time.
         now = datetime.fromisoformat(self.clock())
         purge(self.store, self.catalog, row.uid, schema_of_body(row.body), now=now)

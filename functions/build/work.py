@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from builder.stages import Stage
-from functions.build.service import Builds
 from functions.build.world import World, scratch
 from shardlake.catalog.base import BuildState
 from shardlake.contracts.build import Step
-from shardlake.errors import ShardlakeError
-from shardlake.observability import Line, Observer
+from shardlake.observability import Observer
 
 observer = Observer("build")
 
@@ -29,7 +26,7 @@ def build(world: World, name: str, build_id: str, event: dict[str, Any], request
             row = world.builds.run(name, build_id, scratch=folder)
         line.add(state=row.state, version=row.version)
         if row.state is BuildState.DONE:
-            _collect(world.builds, line)
+            line.add(objects_removed=world.builds.tidy())
         return {"build_id": build_id, "state": row.state, "version": row.version}
 
 
@@ -40,7 +37,7 @@ def step(world: World, asked: Step, request_id: str) -> dict[str, Any]:
         with scratch() as folder:
             outcome = dict(world.steps.run(asked, scratch=folder))
         if asked.step == Stage.COMMIT and not outcome["again"]:
-            _collect(world.builds, line)
+            line.add(objects_removed=world.builds.tidy())
         return outcome
 
 
@@ -58,8 +55,3 @@ def collect(world: World, name: str | None, request_id: str) -> dict[str, Any]:
         collected = world.builds.collect(name)
         line.add(collection=name, objects_removed=collected.objects, bytes_removed=collected.bytes)
         return asdict(collected)
-
-
-def _collect(builds: Builds, line: Line) -> None:
-    with suppress(ShardlakeError):  # the build stands; what is garbage now is garbage at the next one
-        line.add(objects_removed=builds.collect(None).objects)

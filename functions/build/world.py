@@ -38,9 +38,7 @@ def composed(settings: Settings) -> World:
         encode_texts=TextEncoder(invoker=LambdaInvoker(max_parallel=1), function=settings.encode_function),
     )
     machine = StepFunctionsMachine(settings.build_machine) if settings.build_machine else None
-    return World(
-        builds=builds, steps=Steps(builds=builds, machine=machine, distributed_rows=settings.distributed_rows)
-    )
+    return World(builds=builds, steps=Steps(builds=builds, machine=machine, distributed_rows=settings.distributed_rows))
 
 
 @contextmanager

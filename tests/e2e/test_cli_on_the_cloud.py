@@ -97,6 +97,11 @@ def test_lines_go_in_and_come_out_by_vector_and_filter(shell: CloudShell, tmp_pa
     assert (after["version"], [hit["id"] for hit in after["hits"]][:1]) == (first["version"], ["row-007"])
     assert [one["is_current"] for one in shell("versions", *c)["versions"]] == [False, True]
 
+    traced = shell("items", "trace", "row-007", *c)
+    assert {(one["holds"], one["kept_by"]) for one in traced["holders"]} >= {("item", "log"), ("item", "current")}
+    assert (traced["is_gone"], traced["steps"]) == (False, [])
+    assert shell("items", "trace", "never", *c)["is_gone"]
+
     (second, _) = shell("versions", *c)["versions"]
     shell("aliases", "set", "next", second["version"], *c)
     named = shell("search", "-c", "cli-vectors@next", "--vector", tmp_path / "asked.json", "--k", 1)

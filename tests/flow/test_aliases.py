@@ -110,12 +110,12 @@ def test_what_an_alias_names_outlives_every_collection_of_garbage(world: SmallWo
         Patience(versions=1, grace=timedelta(0), segments=timedelta(days=60)),
     )
 
-    assert collector.collect(uid).versions == (second,)
+    assert collector.collect(uid, NAME).versions == (second,)
 
     world.router.versions._kept.clear()  # as a container that begins
     assert found(world, f"{NAME}@live") == (first, ["i1"])
     assert world.call("DELETE", f"{BASE}/aliases/live").json["version"] == first
-    assert collector.collect(uid).versions == (first,)
+    assert collector.collect(uid, NAME).versions == (first,)
     assert world.call("POST", f"/v1/collections/{NAME}@live/search", {}).kind == "alias-not-found"
 
 

@@ -117,6 +117,8 @@ class FakeApi:
                 if "/".join(steps) != "a/b":
                     return error(404, "item-not-found", "no such item")
                 return answer(200, {"id": "a/b", "attributes": {}, "vectors": {"v": [0.6, 0.8]}})
+            case "POST", ["collections", name, "items:trace"]:
+                return answer(200, trace_page(**orjson.loads(request.content)))
             case "POST", ["collections", name, "rollback"]:
                 if orjson.loads(request.content) != {"version": "000001-aa"}:
                     return error(404, "version-not-found", "there is no such version")
@@ -167,6 +169,20 @@ class FakeApi:
             "stats": {"lists_probed": 4, "took_ms": {"total": 21, "encode": 6}},
             "plan": None,
         }
+
+
+def trace_page(id: str, after: str | None) -> dict[str, Any]:
+    """Returns one of two pages of a trace; of the item "gone" nothing is left."""
+    holder = {"object": "data/u/segments/s.seg", "holds": "item", "kept_by": "grace", "until": "2026-12-09T00:00:00Z"}
+    marker = {"object": "data/u/segments/t.seg", "holds": "id", "kept_by": "log", "until": None}
+    step = {"what": "replaced", "at": "2026-11-24T00:00:00Z", "objects": ["data/u/segments/r.seg"]}
+    step |= {"into": "data/u/segments/q.seg", "versions": [], "record": "data/u/erasures/1.erasure"}
+    page = {"id": id, "steps": [], "batches": 0, "oldest_batch": None, "looked_through": 2}
+    if after is None:
+        found = [] if id == "gone" else [holder]
+        first = {"steps": [step], "batches": 3, "oldest_batch": "2026-11-25T00:00:00Z", "next": "data/u/segments/s.seg"}
+        return {**page, **first, "holders": found}
+    return {**page, "holders": [marker], "next": None}
 
 
 def answer(status: int, body: dict[str, Any]) -> httpx.Response:

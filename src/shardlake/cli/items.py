@@ -11,6 +11,7 @@ import typer
 from shardlake.cli.options import AsJson, CollectionName, DataDir, json_object
 from shardlake.cli.output import Output
 from shardlake.cli.session import chosen_collection, session_of
+from shardlake.cli.tracing import show_trace
 from shardlake.errors import ErrorKind
 from shardlake.limits import MAX_SCAN_ITEMS
 
@@ -55,6 +56,21 @@ def items_scan(
                 output.out.write(orjson.dumps(item).decode() + "\n")
     if as_json:
         output.emit({"items": found}, lambda console: None)
+
+
+@items.command("trace")
+def items_trace(
+    context: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="The item's id, deleted or not.")],
+    *,
+    collection: CollectionName = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell which objects of the bucket still have something of an item, why, and what was done to remove it."""
+    with session_of(context).client(data_dir) as client:
+        found = client.collection(chosen_collection(client, collection)).trace_item(identity)
+    Output(as_json=as_json).emit(found.raw, lambda console: show_trace(console, found))
 
 
 @items.command("delete")

@@ -21,6 +21,7 @@ from shardlake.client.answers import (
     SearchAnswer,
     Shards,
     Stats,
+    Trace,
     Version,
 )
 from shardlake.client.asynchronous import AsyncClient, AsyncCollection, AsyncCollections
@@ -49,6 +50,7 @@ __all__ = [
     "SearchParameters",
     "Shards",
     "Stats",
+    "Trace",
     "UploadProgress",
     "UploadReport",
     "Version",

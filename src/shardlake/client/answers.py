@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -183,6 +183,44 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Where an item still lies, and what was done to remove it.
+
+    Attributes:
+        holders: objects that have something of it: {object, holds, kept_by, until}.
+        steps: what was done, by time: {what, at, objects, into, versions, record}.
+        batches: files of requests in the inbox, of which any may have its lines. oldest_batch: when the oldest was
+            written.
+        looked_through: how many objects.
+    """
+
+    id: str
+    holders: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    batches: int = 0
+    oldest_batch: str | None = None
+    looked_through: int = 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no object of the collection has the item; the inbox is not looked into."""
+        return not any(one["holds"] in {"item", "unknown"} for one in self.holders)
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "id": self.id,
+            "is_gone": self.is_gone,
+            "holders": self.holders,
+            "steps": self.steps,
+            "batches": self.batches,
+            "oldest_batch": self.oldest_batch,
+            "looked_through": self.looked_through,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeAnswer:
     """Vectors, in the order of the inputs."""
 
@@ -284,6 +322,19 @@ def to_alias(raw: dict[str, Any]) -> Alias:
 def to_aliases(raw: dict[str, Any]) -> list[Alias]:
     """Reads all aliases, by name."""
     return [to_alias(one) for one in raw["aliases"]]
+
+
+def to_trace(pages: Sequence[dict[str, Any]]) -> Trace:
+    """Reads the pages of a trace."""
+    first = pages[0]
+    return Trace(
+        id=first["id"],
+        holders=[one for page in pages for one in page["holders"]],
+        steps=first["steps"],
+        batches=first["batches"],
+        oldest_batch=first["oldest_batch"],
+        looked_through=sum(page["looked_through"] for page in pages),
+    )
 
 
 def to_current_version(raw: dict[str, Any]) -> Version:

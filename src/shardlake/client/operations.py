@@ -162,6 +162,20 @@ def delete_items(
     return answers.parsed(raw, answers.to_accepted, doing="delete items")
 
 
+def trace_item(base: str, item_id: str) -> Flow[answers.Trace]:
+    """Returns which objects still have something of an item, deleted or not, and what was done to remove it.
+
+    Every object of the collection is looked into, some hundred a request.
+    """
+    pages: list[dict[str, Any]] = []
+    after: Json = None
+    while not pages or after is not None:
+        raw = yield from _ask(f"{base}/items:trace", {"id": item_id, "after": after})
+        pages.append(raw)
+        after = raw.get("next")
+    return answers.parsed({"pages": pages}, lambda told: answers.to_trace(told["pages"]), doing="trace an item")
+
+
 def get_item(base: str, item_id: str) -> Flow[dict[str, Json]]:
     """Returns one item as stored: id, attributes, media where it has any, vectors by space.
 

@@ -32,6 +32,7 @@ class CollectionOperations:
     patch_items = Operation(operations.patch_items)
     delete_items = Operation(operations.delete_items)
     get_item = Operation(operations.get_item)
+    trace_item = Operation(operations.trace_item)
     scan_items = Operation(operations.scan_items)
     upload = Operation(uploads.upload)
     start_build = Operation(operations.start_build)

@@ -111,6 +111,60 @@ class ItemsAnswer(_Answer):
     after: str | None
 
 
+class HolderAnswer(_Answer):
+    """An object that has something of an item.
+
+    Attributes:
+        object: its key.
+        holds: the item, or its id only (of a deletion, or of an item that was purged); unknown where the object cannot
+            be looked into.
+        kept_by: the log of segments, the current version, an alias, the history of versions (the newest, and those that
+            were superseded not long ago), a build at work; grace: nothing, it goes after `until`.
+    """
+
+    object: str
+    holds: Literal["item", "id", "unknown"]
+    kept_by: Literal["log", "current", "alias", "history", "build", "grace"]
+    until: str | None
+
+
+class ErasureAnswer(_Answer):
+    """What was done: segments replaced by one without the item, versions forgotten, objects removed.
+
+    Attributes:
+        objects: keys of those that had the item, or belonged to a version that may have had it.
+        into: the segment that replaced them.
+        versions: that may have had the item, and can be gone back to no more.
+        record: the object in which it is written down.
+    """
+
+    what: Literal["replaced", "forgotten", "removed"]
+    at: str
+    objects: list[str]
+    into: str | None
+    versions: list[str]
+    record: str
+
+
+class TraceAnswer(_Answer):
+    """One page of where an item lies, in the order of keys.
+
+    Attributes:
+        steps: what was done, by time; on the first page only.
+        batches: how many files of requests lie in the inbox, of which any may have the item's lines; they are removed
+            15 days after they were taken in. oldest_batch: when the oldest of them was written.
+        next: `after` of the next page; null on the last.
+    """
+
+    id: str
+    holders: list[HolderAnswer]
+    steps: list[ErasureAnswer]
+    batches: int
+    oldest_batch: str | None
+    looked_through: int
+    next: str | None
+
+
 class AliasAnswer(_Answer):
     """A name of a version."""
 

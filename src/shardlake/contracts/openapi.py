@@ -26,6 +26,7 @@ from shardlake.contracts.patch import PatchItemsModel, PatchModel
 from shardlake.contracts.rollback import RollbackModel
 from shardlake.contracts.routes import ROUTES, Route
 from shardlake.contracts.search import BatchRequest, SearchRequest
+from shardlake.contracts.trace import TraceModel
 from shardlake.contracts.uploads import UploadsModel, UploadStatusModel
 
 OPENAPI = "3.1.0"
@@ -36,6 +37,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "post_items": ItemsModel,
     "patch_items": PatchItemsModel,
     "delete_items": DeleteItemsModel,
+    "trace_item": TraceModel,
     "search": SearchRequest,
     "search_batch": BatchRequest,
     "post_uploads": UploadsModel,
@@ -58,6 +60,7 @@ ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "post_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
     "patch_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
     "delete_items": {200: answers.AcceptedAnswer, 202: answers.AcceptedAnswer},
+    "trace_item": {200: answers.TraceAnswer},
     "get_item": {200: answers.ItemAnswer},
     "scan_items": {200: answers.ItemsAnswer},
     "search": {200: answers.SearchAnswer},

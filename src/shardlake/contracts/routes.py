@@ -99,6 +99,12 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST",
+        path=f"{_ITEMS}:trace",
+        operation="trace_item",
+        summary="Which objects still have something of an item, and what was done to remove it",
+    ),
+    Route(
+        method="POST",
         path=f"{_COLLECTION}/search",
         operation="search",
         summary="One search",

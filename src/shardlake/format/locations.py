@@ -10,12 +10,14 @@ data/{uid}/versions/{version}/{space}.router   centroids and calibration for the
 data/{uid}/versions/{version}/{shard}.shard    immutable
 data/{uid}/versions/{version}/texts.terms      frequencies of the terms of all shards, for the router, immutable
 data/{uid}/builds/{build_id}/…                 artefacts of a running build; removable once it is done
+data/{uid}/erasures/{time}-{digest}.erasure    what was replaced or removed, and the ids that were in it, immutable
 models/{encoder}/…                             an encoder's files
 """
 
 from __future__ import annotations
 
 import re
+from datetime import date
 
 INBOX_PREFIX = "inbox/"
 DATA_PREFIX = "data/"
@@ -31,15 +33,30 @@ def inbox(collection: str, name: str) -> str:
     return f"{INBOX_PREFIX}{collection}/{name}"
 
 
-def batch_id(uid: str, digest: str) -> str:
-    """Returns the name of a batch of that content, accepted for that incarnation of a collection."""
-    return f"{_mark(uid)}{digest}"
+def batch_id(uid: str, day: date, digest: str) -> str:
+    """Returns the name of a batch of that content, accepted for that incarnation of a collection.
+
+    The same content on the same day is the same batch. On a later day it is another one: so what is removed when it is
+    weeks old cannot be one that is being accepted now.
+    """
+    return f"{_mark(uid)}{day:%Y%m%d}-{digest}"
+
+
+def batches(collection: str) -> str:
+    """Returns the prefix of all batches that the API has accepted for collections of that name."""
+    return inbox(collection, f"{API_FOLDER}/")
 
 
 def is_for_another(uid: str, name: str) -> bool:
     """Returns whether a file of the inbox is a batch that a collection of the same name, dropped since, accepted."""
     folder, _, batch = name.partition("/")
     return folder == API_FOLDER and not batch.startswith(_mark(uid))
+
+
+def is_batch_of(uid: str, key: str) -> bool:
+    """Returns whether an object of the inbox is a batch that this incarnation of a collection accepted."""
+    parsed = parse_inbox(key)
+    return parsed is not None and parsed[1].startswith(f"{API_FOLDER}/{_mark(uid)}")
 
 
 def _mark(uid: str) -> str:
@@ -157,6 +174,16 @@ def term_statistics(uid: str, version: str) -> str:
 def build_artefact(uid: str, build_id: str, name: str) -> str:
     """Returns the key of a build stage's artefact."""
     return f"{collection_root(uid)}builds/{build_id}/{name}"
+
+
+def erasures_root(uid: str) -> str:
+    """Returns the prefix of a collection's records of erasure."""
+    return f"{collection_root(uid)}erasures/"
+
+
+def erasure(uid: str, name: str) -> str:
+    """Returns the key of a record of erasure. Names begin with a time, so that they sort by it."""
+    return f"{erasures_root(uid)}{name}.erasure"
 
 
 def model_root(encoder: str) -> str:

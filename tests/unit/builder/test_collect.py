@@ -10,7 +10,7 @@ import pytest
 
 from builder.collect import Collector, Patience
 from builder.compact import compact
-from shardlake.catalog.base import CollectionRow
+from shardlake.catalog.base import CollectionRow, Receipt, ReceiptState
 from shardlake.errors import NotFound
 from shardlake.format import locations
 from shardlake.testing import MemoryStore
@@ -62,7 +62,7 @@ def test_old_versions_go_and_the_newest_stay(lake: Lake, days: Days) -> None:
         made.append(build(lake, number))
         days.now += DAY
 
-    collected = collector(lake, days, versions=2).collect(UID)
+    collected = collector(lake, days, versions=2).collect(UID, NAME)
 
     assert collected.versions == tuple(made[:3])
     assert folders(lake) == set(made[3:]) == {pointer.version for pointer in lake.catalog.versions(UID)}
@@ -70,7 +70,7 @@ def test_old_versions_go_and_the_newest_stay(lake: Lake, days: Days) -> None:
     assert lake.ids(k=10) == [f"i{number}" for number in range(1, 6)]
     with pytest.raises(NotFound):
         lake.catalog.roll_back(UID, expected=made[-1], version=made[0])
-    assert collector(lake, days, versions=2).collect(UID).objects == 0
+    assert collector(lake, days, versions=2).collect(UID, NAME).objects == 0
 
 
 def test_within_the_grace_period_nothing_goes(lake: Lake, days: Days) -> None:
@@ -79,7 +79,7 @@ def test_within_the_grace_period_nothing_goes(lake: Lake, days: Days) -> None:
     before = dict(lake.store.objects)
     days.now += DAY / 2
 
-    assert collector(lake, days, versions=1).collect(UID).objects == 0
+    assert collector(lake, days, versions=1).collect(UID, NAME).objects == 0
     assert lake.store.objects == before
 
 
@@ -91,7 +91,7 @@ def test_the_version_that_was_gone_back_to_stays_whatever_its_age(lake: Lake, da
     lake.catalog.roll_back(UID, expected=made[-1], version=made[0])
     days.now += DAY
 
-    collected = collector(lake, days, versions=1).collect(UID)
+    collected = collector(lake, days, versions=1).collect(UID, NAME)
 
     assert collected.versions == tuple(made[1:4])
     assert lake.ids(k=10) == ["i1"]
@@ -103,10 +103,10 @@ def test_what_a_merge_has_replaced_goes_and_what_the_log_has_stays(lake: Lake, d
     taken: list[object] = [lake.catalog.snapshot(UID).pending]
     compact(lake.store, lake.catalog, UID, lake.schema, lambda pending: taken.pop() if taken else ())  # type: ignore[return-value,arg-type]
     days.now += 10 * DAY
-    assert collector(lake, days).collect(UID).objects == 0  # a dead letter may still come
+    assert collector(lake, days).collect(UID, NAME).objects == 0  # a dead letter may still come
     days.now += 10 * DAY
 
-    collected = collector(lake, days).collect(UID)
+    collected = collector(lake, days).collect(UID, NAME)
 
     assert collected.objects == 9  # items, delta and ids of three
     assert lake.ids(k=10) == ["i0", "i1", "i2"]
@@ -120,14 +120,16 @@ def test_orphans_and_artefacts_go_after_their_time(lake: Lake, days: Days) -> No
     for key in ("segments/x.seg", "segments/x.ids", "versions/000009-zz/00000.shard", "builds/dead/rows-00000"):
         lake.store.put(root + key, b"x")
     before = len(lake.store.objects)
-    assert collector(lake, days).collect(UID).objects == 0
+    assert collector(lake, days).collect(UID, NAME).objects == 0
 
     days.now += 2 * DAY
-    assert collector(lake, days).collect(UID).objects == 2
+    assert collector(lake, days).collect(UID, NAME).objects == 2
     days.now += 15 * DAY
-    assert collector(lake, days).collect(UID).objects == 2
+    assert collector(lake, days).collect(UID, NAME).objects == 2
 
-    assert len(lake.store.objects) == before - 4
+    records = list(lake.store.list(locations.erasures_root(UID)))
+    assert len(records) == 2
+    assert len(lake.store.objects) == before - 4 + 2
     assert lake.ids(k=10) == ["i1"]
 
 
@@ -169,12 +171,61 @@ def test_a_collector_killed_anywhere_leaves_what_is_needed_and_the_next_one_ends
     delete, check = lake.store.delete, _kill_after(count)
     lake.store.delete = lambda key: (check(key), delete(key))[1]  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        collector(lake, days, versions=1).collect(UID)
+        collector(lake, days, versions=1).collect(UID, NAME)
     lake.store.delete = delete  # type: ignore[method-assign]
     assert lake.ids(k=10) == ["i1", "i2", "i3", "i4"]
 
-    collector(lake, days, versions=1).collect(UID)
+    collector(lake, days, versions=1).collect(UID, NAME)
 
     assert folders(lake) == {pointer.version for pointer in lake.catalog.versions(UID)}
     assert len(folders(lake)) == 1
     assert lake.ids(k=10) == ["i1", "i2", "i3", "i4"]
+
+
+def received(lake: Lake, days: Days, key: str, state: ReceiptState) -> str:
+    """Writes a file to the inbox, with what became of it; returns its key."""
+    lake.store.put(key, b"{}")
+    at = days.now.isoformat()
+    receipt = Receipt(source=key, etag="e", state=state, accepted=1, rejected=0, finished_at=at)
+    lake.catalog.put_receipt(UID, receipt)
+    return key
+
+
+def test_batches_of_requests_go_once_they_are_in_and_other_files_stay(lake: Lake, days: Days) -> None:
+    def name(uid: str, called: str) -> str:
+        return locations.api_batch(NAME, locations.batch_id(uid, days.now.date(), called))
+
+    done = received(lake, days, name(UID, "done"), ReceiptState.DONE)
+    again = received(lake, days, name(UID, "again"), ReceiptState.DONE)
+    failed = received(lake, days, name(UID, "failed"), ReceiptState.FAILED)
+    dropped = received(lake, days, f"inbox/{NAME}/films.jsonl", ReceiptState.DONE)
+    waits = name(UID, "waits")
+    for key in (waits, name("another-incarnation", "x")):
+        lake.store.put(key, b"{}")
+    days.now += 14 * DAY
+    lake.store.put(again, b"{}")  # and its event is still on its way
+    young = received(lake, days, name(UID, "young"), ReceiptState.DONE)
+    assert collector(lake, days).collect(UID, NAME).objects == 0
+    days.now += 2 * DAY
+
+    assert collector(lake, days).collect(UID, NAME).objects == 2
+    days.now += 30 * DAY
+    assert collector(lake, days).collect(UID, NAME).objects == 1  # the young one
+
+    left = {info.key for info in lake.store.list("inbox/")}
+    assert left == {again, failed, dropped, waits}
+    assert {done, young}.isdisjoint(left)
+
+
+def test_the_batches_of_a_dropped_collection_go_with_it(lake: Lake, days: Days) -> None:
+    build(lake, 1)
+    own = locations.api_batch(NAME, locations.batch_id(UID, days.now.date(), "x"))
+    other = locations.api_batch("other", locations.batch_id("u2", days.now.date(), "x"))
+    for key in (own, other):
+        lake.store.put(key, b"{}")
+    lake.catalog.drop_collection(NAME)
+    days.now += 2 * DAY
+
+    collector(lake, days).collect_dropped()
+
+    assert list(lake.store.objects) == [other]

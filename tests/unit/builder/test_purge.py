@@ -9,11 +9,13 @@ import pytest
 
 from builder.collect import Collector, Patience
 from builder.purge import purge
+from builder.trace import Tracer
 from shardlake.catalog.base import BuildState
+from shardlake.format.erasures import Deed
 from shardlake.types import AttributeType
 from tests.flow.test_killed import _fuses
 from tests.fuses import Fuse, FusedCatalog, FusedStore, Killed
-from tests.lake import EPOCH, UID, Lake, item, schema
+from tests.lake import EPOCH, NAME, UID, Lake, item, schema
 
 NOW = datetime.fromisoformat(EPOCH)
 LATER = NOW + timedelta(days=16)
@@ -21,7 +23,7 @@ NO_PATIENCE = Patience(versions=1, grace=timedelta(0), segments=timedelta(0))
 
 
 def collect(lake: Lake) -> None:
-    Collector(lake.store, lake.catalog, datetime.now(UTC) + timedelta(days=100), NO_PATIENCE).collect(UID)
+    Collector(lake.store, lake.catalog, datetime.now(UTC) + timedelta(days=100), NO_PATIENCE).collect(UID, NAME)
 
 
 def put(lake: Lake, *names: str, note: str = "") -> None:
@@ -155,3 +157,7 @@ def test_purging_killed_anywhere_and_run_again(tmp_path: Path) -> None:
         collect(lake)
         assert bytes_of(lake, "j1") == []
         assert lake.ids(k=10) == expected
+        traced = Tracer(store=lake.store, catalog=lake.catalog, uid=UID, name=NAME, now=LATER).trace("j1")
+        assert traced.holders == ()
+        assert {one.what for one in traced.steps} >= {Deed.REPLACED, Deed.REMOVED}
+        assert {key for one in traced.steps for key in one.objects}.isdisjoint(lake.store.objects)

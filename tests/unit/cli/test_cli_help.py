@@ -23,6 +23,7 @@ CONTRACT = (
 BESIDE_IT = (
     "export-faiss",
     "redrive",
+    "items trace",
     "aliases list",
     "aliases set",
     "aliases drop",

@@ -26,6 +26,18 @@ def test_items_are_scanned_page_by_page_to_the_end_or_to_a_limit(shell: Shell) -
     assert [json.loads(line)["id"] for line in shell("items", "scan", "--after", "c").out.splitlines()] == ["d"]
 
 
+def test_an_item_is_traced_over_all_pages(shell: Shell) -> None:
+    found = shell("items", "trace", "a", "--json").json
+    assert (found["is_gone"], found["looked_through"], len(found["holders"])) == (False, 4, 2)
+    out = shell("items", "trace", "a").out
+    assert "data/u/segments/r.seg written again without it, as data/u/segments/q.seg" in out
+    assert "the item in data/u/segments/s.seg" in out
+    assert "after 2026-12-09" in out
+    assert "still in the bucket: 4 objects looked through" in out
+    assert "3 files of requests" in out
+    assert "no object has the item: 4 objects" in shell("items", "trace", "gone").out
+
+
 def test_items_are_deleted_by_their_ids(shell: Shell, api: FakeApi) -> None:
     assert shell("items", "delete", "a", "b").out == "2 deleted: within seconds no search finds them\n"
     assert (api.body(), api.seen[-1].url.query) == ({"ids": ["a", "b"]}, b"")

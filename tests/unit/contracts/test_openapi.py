@@ -23,6 +23,7 @@ PROMISED = {
 }  # fmt: skip
 EXTENSIONS = {
     ("POST", f"{C}/uploads"), ("POST", f"{C}/uploads:status"),
+    ("POST", f"{C}/items:trace"),
     ("GET", f"{C}/aliases"), ("PUT", f"{C}/aliases/{{alias}}"), ("DELETE", f"{C}/aliases/{{alias}}"),
 }  # fmt: skip
 STATUSES = {
@@ -32,7 +33,7 @@ STATUSES = {
     "get_build": {200}, "list_versions": {200}, "rollback": {200}, "get_item": {200},
     "scan_items": {200}, "health": {200}, "console": {200},
     "post_uploads": {200}, "upload_status": {200},
-    "list_aliases": {200}, "put_alias": {200}, "drop_alias": {200},
+    "trace_item": {200}, "list_aliases": {200}, "put_alias": {200}, "drop_alias": {200},
 }  # fmt: skip
 
 

@@ -1,0 +1,138 @@
+"""Records of erasure (container of kind ERAS): which objects were replaced or removed, and the ids that were in them.
+
+A record is written before what it tells of is done, and never changed: whoever reads one looks whether it was. Ids are
+there as 128 bits of blake2b only, so that a record of what is gone does not itself keep what was to go.
+
+Meta: `what`, `at`, `objects` (keys), `into`, `begins`, `floor`, `versions` ([name, through]).
+Blocks: `id` u8 (n, 2), the digests; `of` u4 (n), the number of the object that each was in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from hashlib import blake2b
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shardlake.errors import FormatError
+from shardlake.format.container import Container, ContainerWriter, expect
+from shardlake.limits import MIB
+
+ERASURE_KIND = b"ERAS"
+MAX_IDS = 1_000_000  # of one record: 20 MB
+MAX_OBJECTS = 10_000  # of one record: some MB
+MAX_RECORD_BYTES = 64 * MIB
+
+Digests = npt.NDArray[np.uint64]
+"""(n, 2): 128 bits of blake2b of the UTF-8 of each id."""
+
+
+def _no_digests() -> Digests:
+    return np.empty((0, 2), np.uint64)
+
+
+def _no_numbers() -> npt.NDArray[np.uint32]:
+    return np.empty(0, np.uint32)
+
+
+class Deed(StrEnum):
+    """What is done to objects."""
+
+    REPLACED = "replaced"
+    """Segments are written again without rows that nobody needs."""
+    FORGOTTEN = "forgotten"
+    """Versions leave the history."""
+    REMOVED = "removed"
+    """Objects are deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A record.
+
+    Attributes:
+        at: RFC 3339, UTC.
+        objects: keys of what is replaced or removed.
+        ids: that the objects had and, where they are replaced, have no more; an id may stand in several.
+        of: the number of the object that each id was in.
+        into: the segment that takes the place of the objects.
+        begins: the first place of the log that they stood for. floor: the last that every version then held, so that a
+            version which may have had an item that is missing now holds the log through a place of these.
+        versions: those that leave the history, with the place of the log that each held it through.
+    """
+
+    what: Deed
+    at: str
+    objects: tuple[str, ...] = ()
+    ids: Digests = field(default_factory=_no_digests)
+    of: npt.NDArray[np.uint32] = field(default_factory=_no_numbers)
+    into: str | None = None
+    begins: int = 0
+    floor: int = 0
+    versions: tuple[tuple[str, int], ...] = ()
+
+    def had(self, digest: Digests) -> tuple[str, ...]:
+        """Returns the objects that an id was in, given its digest (2,)."""
+        numbers = np.unique(self.of[(self.ids == digest).all(axis=1)])
+        return tuple(self.objects[number] for number in numbers.tolist())
+
+    def without_ids(self) -> Erasure:
+        """Returns the rest of it, which is small."""
+        return replace(self, ids=_no_digests(), of=_no_numbers())
+
+
+def digest_of(item_id: str) -> Digests:
+    """Returns (2,): 128 bits of blake2b of an id."""
+    return np.frombuffer(blake2b(item_id.encode(), digest_size=16).digest(), "<u8")
+
+
+def encode_erasure(erasure: Erasure) -> bytes:
+    """Returns the bytes of a record."""
+    sink = BytesIO()
+    writer = ContainerWriter(sink, ERASURE_KIND)
+    writer.add_array("id", erasure.ids)
+    writer.add_array("of", erasure.of)
+    writer.finish(
+        {
+            "what": erasure.what,
+            "at": erasure.at,
+            "objects": erasure.objects,
+            "into": erasure.into,
+            "begins": erasure.begins,
+            "floor": erasure.floor,
+            "versions": erasure.versions,
+        }
+    )
+    return sink.getvalue()
+
+
+def decode_erasure(data: bytes) -> Erasure:
+    """Returns a record. Raises FormatError when it contradicts the format."""
+    file = Container(data, ERASURE_KIND)
+    ids = expect("id", file.array("id"), np.uint64, (None, 2))
+    of = expect("of", file.array("of"), np.uint32, (len(ids),))
+    found = _told(file.meta, ids, of)
+    if of.size and int(of.max()) >= len(found.objects):
+        raise FormatError("an id of a record of erasure was in none of its objects")
+    return found
+
+
+def _told(meta: dict[str, Any], ids: Digests, of: npt.NDArray[np.uint32]) -> Erasure:
+    try:
+        return Erasure(
+            what=Deed(meta["what"]),
+            at=str(meta["at"]),
+            objects=tuple(map(str, meta["objects"])),
+            ids=ids,
+            of=of,
+            into=None if meta["into"] is None else str(meta["into"]),
+            begins=int(meta["begins"]),
+            floor=int(meta["floor"]),
+            versions=tuple((str(name), int(through)) for name, through in meta["versions"]),
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise FormatError("a record of erasure does not say what the format says") from exc
