@@ -11,10 +11,24 @@ from typing import Any
 import pytest
 from cfnlint.api import lint_file
 
+from builder.stages import Stage
+from functions.build.steps import FAILED, NUMBERS
 from functions.ingest.events import MAX_DELIVERIES
 from shardlake import limits
+from shardlake.contracts.build import StepModel
+from shardlake.errors import ShardlakeError
 from shardlake.settings import Settings
-from tests.infra.template import FUNCTIONS, PATH, TEMPLATE, as_list, environment, of_type, statements
+from tests.infra.template import (
+    FUNCTIONS,
+    PATH,
+    TEMPLATE,
+    as_list,
+    definition_of,
+    environment,
+    of_type,
+    statements,
+    tasks,
+)
 
 API_LIMIT_S = 30  # API Gateway, HTTP and REST (AWS quotas, 2026-11)
 MAX_TEMPLATE_BYTES = 51_200  # of a TemplateBody
@@ -38,7 +52,7 @@ def on(actions: Iterable[str], places: set[str]) -> dict[str, set[str]]:
 # Who may do what, and where: the table of docs/architecture.md.
 ALLOWED: dict[str, dict[str, set[str]]] = {
     "ApiRole": {
-        **on(table("GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem"), {"CatalogTable"}),
+        **on(table("GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem", "UpdateItem"), {"CatalogTable"}),
         "s3:PutObject": {"inbox/*"},
         "lambda:InvokeFunction": {"EncodeFunction", "BuildFunction", "RouterFunction"},
     },
@@ -61,9 +75,10 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "lambda:InvokeFunction": {"EncodeFunction", "BuildFunction", "RouterFunction"},
     },
     "BuildRole": {
-        **on(table("GetItem", "PutItem", "DeleteItem", "ConditionCheckItem"), {"CatalogTable"}),
+        **on(table("GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"), {"CatalogTable"}),
         **on(table("Query", "BatchWriteItem"), {"CatalogTable", "ShardTable"}),
-        **on(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"), {"data/*"}),
+        **on(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), {"data/*"}),
+        "s3:DeleteObject": {"data/*", "inbox/*/.api/*"},
         "s3:ListBucket": {"Bucket"},
         "lambda:InvokeFunction": {"EncodeFunction"},
         # Its own machine, or that of infra/batch.yaml in its place.
@@ -234,6 +249,50 @@ def test_a_deploy_without_a_word_about_it_is_not_open() -> None:
     routes = [*of_type("AWS::ApiGatewayV2::Route").values(), *of_type("AWS::ApiGateway::Method").values()]
     assert len(routes) == 19
     assert all(route["AuthorizationType"] == {"Ref": "AuthorizationType"} for route in routes)
+
+
+def machine() -> dict[str, Any]:
+    """Returns the definition of the build machine, with its pieces in their places."""
+    return definition_of(of_type("AWS::StepFunctions::StateMachine")["BuildMachine"])
+
+
+def test_the_machine_asks_for_every_stage_of_a_build_in_its_order() -> None:
+    states = machine()["States"]
+    asked, name = [], machine()["StartAt"]
+    while name != "done":
+        state = states[name]
+        asked.append(state["ItemProcessor"]["StartAt"] if state["Type"] == "Map" else name)
+        name = state.get("Next") or state["Default"]
+
+    assert [step for step in asked if step not in {NUMBERS, "lost to another build?"}] == list(Stage)
+    assert asked.index(NUMBERS) < asked.index(Stage.ASSIGN)
+
+
+def test_every_state_of_the_machine_that_works_is_a_step_that_the_function_takes() -> None:
+    for name, state in tasks(machine()).items():
+        payload = {key.removesuffix(".$"): value for key, value in state["Parameters"]["Payload"].items()}
+        assert {"collection", "build_id", "step"} <= set(payload) <= set(StepModel.model_fields)
+        assert payload["step"] == (FAILED if name == FAILED else "$$.State.Name")
+        assert state["Parameters"]["FunctionName"] == "BuildFunction"
+        assert state["Retry"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+def test_what_a_retry_cannot_mend_is_not_retried() -> None:
+    for name, state in tasks(machine()).items():
+        if name == FAILED:
+            continue
+        never, again = state["Retry"]
+        kinds = {error.__name__: error for error in (*ShardlakeError.__subclasses__(),)}
+        assert never["MaxAttempts"] == 0
+        assert not any(kinds[error].retryable for error in never["ErrorEquals"])
+        assert again["MaxAttempts"] > 0
+
+
+def test_whatever_fails_in_the_machine_ends_the_build() -> None:
+    for name, state in machine()["States"].items():
+        if state["Type"] in {"Task", "Map"} and name != FAILED:
+            (catch,) = state["Catch"]
+            assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], FAILED)
 
 
 def test_searches_and_reads_of_items_go_to_the_router() -> None:
