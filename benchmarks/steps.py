@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -157,26 +158,25 @@ def _lists() -> dict[str, Any]:
     vectors = rng.standard_normal((LISTED_ROWS, DIMENSION), np.float32)
     took: dict[str, float] = {}
 
-    def timed(name: str, began: float) -> None:
-        took[name] = time.perf_counter() - began
+    @contextmanager
+    def timed(name: str, times: int = 1) -> Iterator[None]:
+        began, cpu = time.perf_counter(), time.process_time()
+        yield
+        took[f"{name}_s"] = (time.perf_counter() - began) / times
+        took[f"{name}_cpu_s"] = (time.process_time() - cpu) / times
 
-    with threads(THREADS):
-        began = time.perf_counter()
+    with threads(THREADS), timed("assign"):
         training.assign(vectors, centroids, Metric.COSINE)
-        timed("assign_s", began)
-    began = time.perf_counter()
-    training.group_lists(centroids, np.ones(LISTS, np.int64), TARGET_SHARDS)
-    timed("group_lists_s", began)
+    with timed("group_lists"):
+        training.group_lists(centroids, np.ones(LISTS, np.int64), TARGET_SHARDS)
     nothing = np.zeros(LISTS, np.uint64)
     extents = ListExtents(
         offsets=nothing, bytes=nothing.astype(np.uint32), checksums=nothing, rows=nothing.astype(np.uint32)
     )
     routing_bytes = len(encode_routing(Routing(centroids=centroids, extents=extents)))
-    began = time.perf_counter()
-    for query in vectors[:32]:
-        coarse_scores(query, centroids, Metric.COSINE)
-    timed("coarse_s", began)
-    took["coarse_s"] /= 32
+    with timed("coarse", times=32):
+        for query in vectors[:32]:
+            coarse_scores(query, centroids, Metric.COSINE)
     return {"lists": LISTS, "shards": TARGET_SHARDS, "rows": LISTED_ROWS, "routing_bytes": routing_bytes, **took}
 
 

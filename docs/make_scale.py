@@ -132,16 +132,16 @@ class Scale:
 
     @cached_property
     def flops(self) -> float:
-        """Floating-point operations a second while nearest centroids are found, on the measuring machine."""
+        """Floating-point operations a second of the measuring machine's cores, while nearest centroids are found."""
         found = self.raw["lists"]
-        return float(2 * found["rows"] * found["lists"] * DIMENSION / found["assign_s"])
+        return float(2 * found["rows"] * found["lists"] * DIMENSION / found["assign_cpu_s"] * self.raw["threads"])
 
     @cached_property
     def assign_s(self) -> float:
         """Seconds of one part: as measured, at so many more lists, read from S3 and written there."""
         more = 2 * self.part_rows * self.lists * DIMENSION / self.flops
         waits = self.part_rows * (self.segment_row_bytes + self.part_row_bytes) / STREAM_BYTES_S
-        return self.mean("assign", "s") * self.part_rows / self._measured_part_rows + more + waits
+        return self.mean("assign", "cpu_s") * self.part_rows / self._measured_part_rows + more + waits
 
     @cached_property
     def _measured_part_rows(self) -> float:
@@ -168,7 +168,7 @@ class Scale:
     def write_s(self) -> float:
         """Seconds of one shard: as measured, and waiting for its reads."""
         waits = self.parts * (self.small_reads + self.groups / READERS) * READ_S
-        return self.mean("write", "s") * SHARD_ROWS / self.commit["shard_rows"][0] + waits
+        return self.mean("write", "cpu_s") * SHARD_ROWS / self.commit["shard_rows"][0] + waits
 
     @cached_property
     def kmeans_s(self) -> float:
@@ -263,7 +263,7 @@ def _sizes(scale: Scale) -> str:
 
 def _steps(scale: Scale) -> str:
     fits = {True: "Lambda", False: "Batch"}
-    survey_s = scale.mean("survey", "s") * ROWS / scale.measured_rows + 2 * scale.segments * READ_S
+    survey_s = scale.mean("survey", "cpu_s") * ROWS / scale.measured_rows + 2 * scale.segments * READ_S
     train_s = scale.read_all_s + scale.kmeans_s
     calibrate_s = scale.read_all_s + scale.calibrate_s
     commit_s = (scale.shards + scale.parts + 3 * scale.shards) * READ_S
@@ -280,7 +280,7 @@ def _steps(scale: Scale) -> str:
     ]
     rows = []
     for name, tasks, seconds, memory, fit in told:
-        measured = f"{scale.mean(name, 's'):.1f} s, {scale.memory_mb(name):,.0f} MB"
+        measured = f"{scale.mean(name, 'cpu_s'):.1f} s, {scale.memory_mb(name):,.0f} MB"
         waves = -(-tasks // AT_ONCE)
         rows.append((name, measured, f"{tasks:,}", _time(seconds), _memory(memory), fits[fit], _time(waves * seconds)))
     head = (
@@ -295,8 +295,9 @@ def _steps(scale: Scale) -> str:
     total = sum(-(-tasks // AT_ONCE) * seconds for _, tasks, seconds, _, _ in told)
     return f"""## Steps
 
-One task has {scale.raw["threads"]} cores here, as a function of {LAMBDA_MB:,} MB about has; memory counts the whole
-process. Nearest centroids ran at {scale.flops / 1e9:.0f} GFLOP/s.
+One task has {scale.raw["threads"]} cores here, as a function of {LAMBDA_MB:,} MB about has. Measured are seconds of
+cores, which others on the machine disturb least, and the peak of the whole process; a task is reckoned as if one core
+did all but the products. Nearest centroids ran at {scale.flops / 1e9:.0f} GFLOP/s on both.
 
 {_table(head, rows)}
 Together {_time(total)}, if S3 let it: [it does not](#what-does-not-hold). k-means of the sample alone takes
