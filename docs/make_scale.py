@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import machine
 from functions.build.service import PART_BYTES
@@ -249,8 +249,8 @@ def _sizes(scale: Scale) -> str:
         ),
         (
             "DynamoDB, the log",
-            f"{scale.segments:,} items of {scale.raw['segment_item_bytes']:,} bytes, "
-            f"{scale.segments * scale.raw['segment_item_bytes'] / MB:.0f} MB",
+            f"{scale.segments:,} items of {scale.raw['segment_item_bytes']:,} bytes and what is said of a delta, "
+            "and as many by which repetitions are known",
         ),
         (
             "DynamoDB, a version's shard map",
@@ -302,8 +302,8 @@ did all but the products. Nearest centroids ran at {scale.flops / 1e9:.0f} GFLOP
 {_table(head, rows)}
 Together {_time(total)}, if S3 let it: [it does not](#what-does-not-hold). k-means of the sample alone takes
 {_time(scale.kmeans_s)} on these cores; dealing {scale.lists:,} lists out to {scale.shards:,} shards,
-{_time(scale.raw["lists"]["group_lists_s"])}. More cores or a GPU shorten both; nothing but more streams shortens
-reading {scale.vector_bytes / TB:.2f} TB, {_time(scale.read_all_s)} in one.
+{_time(scale.raw["lists"]["group_lists_cpu_s"])} of one. More cores or a GPU shorten both; nothing but more streams
+shortens reading {scale.vector_bytes / TB:.2f} TB, {_time(scale.read_all_s)} in one.
 """
 
 
@@ -311,9 +311,9 @@ def _cost(scale: Scale) -> str:
     lambda_gb = LAMBDA_MB / 1024
     assign = scale.parts * (scale.assign_s * lambda_gb * LAMBDA_GB_S + LAMBDA_REQUEST)
     write = scale.shards * scale.write_s * lambda_gb * LAMBDA_GB_S
-    alone_h = (2 * scale.read_all_s) / HOUR_S + (scale.kmeans_s + scale.calibrate_s) * scale.raw[
-        "threads"
-    ] / CPU_CORES / HOUR_S
+    alone_h = (2 * scale.read_all_s + 2 * scale.segments * READ_S) / HOUR_S + (
+        scale.kmeans_s + scale.calibrate_s
+    ) * scale.raw["threads"] / CPU_CORES / HOUR_S
     gets = scale.shuffle_gets + scale.parts * scale.mean("assign", "gets") + 4 * scale.segments
     transitions = 3 * (scale.parts + scale.shards) + 20
     puts = scale.parts + 4 * scale.shards
@@ -378,64 +378,16 @@ collection are cold as a rule.
 
 
 def _limits(scale: Scale) -> str:
-    lambda_rows = LAMBDA_S * STREAM_BYTES_S / (4 * DIMENSION)
-    survey_rows = LAMBDA_MOST_MB * MB / (scale.survey_bytes / ROWS)
-    shuffle_s = scale.shuffle_gets / GETS_PER_S
-    # n / part_rows parts, each read `small_reads + groups / READERS` times one behind another.
-    waits = scale.small_reads + scale.groups / READERS
-    write_rows = LAMBDA_S * 0.8 / (waits * READ_S) * scale.part_rows
-    cold_rows = (32 * MB / PROBES / (4 + DIMENSION / 4)) ** 2
-    sample = training.sample_rows(scale.lists)
-    load = limits.MAX_PENDING_SEGMENTS * limits.MAX_SEGMENT_ROWS
-    rows = [
-        (
-            "one task that reads all vectors: train, calibrate",
-            f"{lambda_rows / 1e6:.0f} million on Lambda",
-            f"{_time(scale.read_all_s)} in one stream, twice: on Batch, where a task may take that long",
-        ),
-        (
-            "the survey holds all ids at once",
-            f"{survey_rows / 1e6:.0f} million on Lambda",
-            f"{scale.survey_bytes / GB:.0f} GB in one process: a machine with as much",
-        ),
-        (
-            "every shard visits every part",
-            f"{write_rows / 1e6:.0f} million on Lambda",
-            f"{scale.shuffle_gets / 1e6:,.0f} million small GETs. At the {GETS_PER_S:,} a second that S3 gives a "
-            f"prefix before it divides it, {_time(shuffle_s)}, whatever the number of machines",
-        ),
-        (
-            "lists read cold, 32 MB a search",
-            f"{cold_rows / 1e6:.0f} million",
-            f"{scale.probe_bytes / MB:.1f} MB a list: lists become longer with √rows, and {PROBES} are probed",
-        ),
-        (
-            "rows pending behind a version",
-            f"{load / 1e6:.0f} million",
-            "a first load must be taken in as portions with builds between, and pays for these",
-        ),
-        (
-            "the survey's artefact, a byte a row, read whole by each step",
-            f"{limits.MAX_BLOCK_BYTES / 1e6:,.0f} million",
-            f"every part and every shard reads {ROWS / GB:.0f} GB first, and items overwritten count",
-        ),
-        (
-            "numbers that travel as a list in a state of 256 KB",
-            f"{MAX_NUMBERS * scale.part_rows / 1e6:,.0f} million",
-            f"{scale.parts:,} of {MAX_NUMBERS:,}; then the map has to read them from S3",
-        ),
-        (
-            f"the sample of {training.MAX_SAMPLE_ROWS:,} rows",
-            f"{_rows_at(40) / 1e6:.0f} million",
-            f"{sample / scale.lists:.0f} rows a centroid; faiss warns below 39: centroids are worse than they could be",
-        ),
+    ends = sorted([*_alone(scale), *_together(scale)], key=lambda end: end.rows)
+    rows = [(end.what, f"{end.rows / 1e6:,.0f} million{end.where}", end.then) for end in ends]
+    rows.append(
         (
             "artefacts are garbage after a day, a silent step after an hour",
             "by time, not by size",
             "a build of more than a day loses its parts; one whose single step takes over an hour is told as given up, "
             "though it goes on and commits",
-        ),
-    ]
+        )
+    )
     table = _table(("what", "holds up to about", "at a billion"), rows)
     return f"""## What does not hold
 
@@ -448,8 +400,81 @@ shards in one answer ({limits.MAX_SHARDS_PER_QUERY} at most, the nearest).
 
 What would mend the rest, and is not built: a sample by ranged reads of the rows drawn; calibration as steps over parts,
 whose bests are merged; parts that are sorted by shard in two rounds, so that a shard visits √parts of them; lists of
-bounded length under two levels of centroids; bits instead of bytes in the survey, of which a step reads its own.
+bounded length under two levels of centroids; a survey by ranges of ids, of which a step reads its own segments' rows.
 """
+
+
+class _End(NamedTuple):
+    """Up to how many rows something holds."""
+
+    what: str
+    rows: float
+    where: str
+    then: str
+
+
+def _alone(scale: Scale) -> list[_End]:
+    """Returns where single tasks end."""
+    return [
+        _End(
+            "one task that reads all vectors: train, calibrate",
+            LAMBDA_S * STREAM_BYTES_S / (4 * DIMENSION),
+            " on Lambda",
+            f"{_time(scale.read_all_s)} in one stream, twice: on Batch, where a task may take that long",
+        ),
+        _End(
+            "the survey holds all ids at once",
+            LAMBDA_MOST_MB * MB / (scale.survey_bytes / ROWS),
+            " on Lambda",
+            f"{scale.survey_bytes / GB:.0f} GB in one process: a machine with as much",
+        ),
+        _End(
+            f"the sample of {training.MAX_SAMPLE_ROWS:,} rows",
+            _rows_at(40),
+            "",
+            f"{training.sample_rows(scale.lists) / scale.lists:.0f} rows a centroid; faiss warns below 39: centroids "
+            "are worse than they could be",
+        ),
+        _End(
+            "memory of a step: a byte for each row taken in, and all centroids",
+            (LAMBDA_MB - 1_500) * MB,
+            f" in {LAMBDA_MB:,} MB",
+            f"{ROWS / GB:.0f} GB beside {4 * scale.lists * DIMENSION / MB:,.0f} MB of centroids, in each",
+        ),
+    ]
+
+
+def _together(scale: Scale) -> list[_End]:
+    """Returns where parts, shards and lists end together."""
+    waits = scale.small_reads + scale.groups / READERS
+    return [
+        _End(
+            "every shard visits every part",
+            # What Lambda's time leaves to waiting, in parts that are read one behind another.
+            0.8 * LAMBDA_S / (waits * READ_S) * scale.part_rows,
+            " on Lambda",
+            f"{scale.shuffle_gets / 1e6:,.0f} million small GETs. At the {GETS_PER_S:,} a second that S3 gives a "
+            f"prefix before it divides it, {_time(scale.shuffle_gets / GETS_PER_S)}, whatever the number of machines",
+        ),
+        _End(
+            "lists read cold, 32 MB a search",
+            (32 * MB / PROBES / (4 + DIMENSION / 4)) ** 2,
+            "",
+            f"{scale.probe_bytes / MB:.1f} MB a list: lists become longer with √rows, and {PROBES} are probed",
+        ),
+        _End(
+            "rows pending behind a version",
+            limits.MAX_PENDING_SEGMENTS * limits.MAX_SEGMENT_ROWS,
+            "",
+            "a first load must be taken in as portions with builds between, and pays for these",
+        ),
+        _End(
+            "numbers that travel as a list in a state of 256 KB",
+            MAX_NUMBERS * scale.part_rows,
+            "",
+            f"{scale.parts:,} of {MAX_NUMBERS:,}; then the map has to read them from S3",
+        ),
+    ]
 
 
 def _rows_at(rows_per_centroid: int) -> float:

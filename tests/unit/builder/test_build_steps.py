@@ -18,6 +18,7 @@ from shardlake.errors import Conflict, ErrorKind, InvalidInput, Unavailable
 from shardlake.format import locations
 from shardlake.testing import MemoryMachine, MemoryStore, WrappedStore
 from shardlake.types import AttributeType, CollectionSchema, IndexType
+from tests.fuses import Fuse, FusedCatalog, Killed
 from tests.lake import NAME, UID, Lake, item, items_of, queued, schema, space, unit_rows
 from tests.stepped import Stepped
 
@@ -254,6 +255,21 @@ def test_a_step_that_comes_late_changes_nothing(tmp_path: Path) -> None:
 
     assert lake.store.objects == objects
     assert row_of(lake) == row
+
+
+@pytest.mark.parametrize("then", [Stage.COMMIT, Stage.SURVEY])
+def test_a_build_that_was_killed_after_its_commit_ends_at_its_next_step(tmp_path: Path, then: Stage) -> None:
+    lake = lake_of(tmp_path)
+    killed = FusedCatalog(lake.catalog, Fuse(None, Killed), Fuse(0, Killed, frozenset({"commit"})))
+    with pytest.raises(Killed):
+        Stepped(lake, part_rows=10, catalog=killed).run()
+    assert row_of(lake).state is BuildState.RUNNING
+
+    Stepped(lake, part_rows=10).steps().run(Step(collection=NAME, build_id="build-1", step=then), scratch=tmp_path)
+
+    (version,) = lake.catalog.versions(UID)
+    assert (row_of(lake).state, row_of(lake).version) == (BuildState.DONE, version.version)
+    assert artefacts(lake) == []
 
 
 def test_a_step_of_a_failed_build_is_refused(tmp_path: Path) -> None:
