@@ -92,11 +92,14 @@ class FolderStore:
             raise NotFound("there is no such object", kind=ErrorKind.OBJECT_NOT_FOUND, key=key) from None
         return ObjectInfo(key=key, size_bytes=stat.st_size, etag=f"{stat.st_size}-{stat.st_mtime_ns}")
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         """Yields the objects below a prefix in the order of their keys' UTF-8 bytes."""
         files = (path for path in self.root.rglob("*") if path.is_file() and path.suffix != ".part")
         keys = (path.relative_to(self.root).as_posix() for path in files)
-        yield from map(self.head, sorted((key for key in keys if key.startswith(prefix)), key=str.encode))
+        yield from map(
+            self.head,
+            sorted((key for key in keys if key.startswith(prefix) and key.encode() > after.encode()), key=str.encode),
+        )
 
     def delete(self, key: str) -> None:
         """Deletes the object; no error where there is none."""

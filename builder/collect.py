@@ -1,17 +1,19 @@
 """Garbage: what no version, no segment of the log and no running build needs any more, removed after a grace period.
 
-Nothing is removed but what was written, or let go of, longer ago than anybody may still read or finish it. First a
-version is taken out of the history, so that nobody can go back to it, then its objects go: a collection killed in
-between finds them as what they are then, objects of no version.
+Nothing is removed but what was let go of longer ago than anybody may still read or finish it. First a version is taken
+out of the history, so that nobody can go back to it, then its objects go: a collection killed in between finds them as
+what they are then, objects of no version.
 
     versions     the current one stays, the newest ones, those that were current within the grace period, and those
-                 that have an alias
-    segments     those of the log stay, for builds are made of them
+                 that have an alias; the others are condemned, and forgotten when they have been for the grace period
+    segments     those of the log stay, for builds are made of them; the others go when they are old enough, a grace
+                 period after a collection has first found them so
     artefacts    of builds that have ended go, and of builds of which nothing was heard for the grace period
     batches      that requests wrote to the inbox go once they have been taken in and no event of them can come again
-    collections  dropped ones go whole
+    collections  dropped ones go whole: `builder.dropped`
 
-What leaves a collection that stands is written down before (`builder.erasures`), so that it can be traced.
+What leaves a collection that stands is written down before (`builder.erasures`), so that it can be traced; and what a
+trace looks into goes last.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from builder.erasures import record, record_removal, time_of
+from builder.erasures import record, time_of
+from builder.removal import Collected, is_looked_into, remove, remove_recorded
+from builder.waiting import Waiting
 from shardlake.catalog.base import BuildState, Catalog, Pointer, Receipt, ReceiptState
 from shardlake.errors import Conflict, NotFound
 from shardlake.format import locations
@@ -46,27 +50,9 @@ class Patience:
 DEFAULT_PATIENCE = Patience()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
-    """What was removed: versions by name, and objects."""
-
-    versions: tuple[str, ...] = ()
-    objects: int = 0
-    bytes: int = 0
-
-
-def total(parts: Sequence[Collected]) -> Collected:
-    """Returns what was removed in all."""
-    return Collected(
-        versions=tuple(version for part in parts for version in part.versions),
-        objects=sum(part.objects for part in parts),
-        bytes=sum(part.bytes for part in parts),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Removes the garbage of collections.
+    """Removes the garbage of collections that stand.
 
     Args:
         now: the time of day.
@@ -78,7 +64,7 @@ class Collector:
     patience: Patience = DEFAULT_PATIENCE
 
     def collect(self, uid: str, name: str) -> Collected:
-        """Removes the garbage of a collection that stands."""
+        """Removes the garbage of a collection."""
         forgotten = self._forget_versions(uid)
         kept = {pointer.version for pointer in self.catalog.versions(uid)}
         # Listed before the log is read: what is added meanwhile is no garbage, and is too young anyway.
@@ -86,27 +72,13 @@ class Collector:
         segments = {row.key.removesuffix(".seg") for row in self.catalog.segments(uid) if not row.is_mark}
         builds: dict[str, bool] = {}
         garbage = [info for info in objects if self._is_garbage(uid, info, kept, segments, builds)]
-        garbage += self._taken_in(uid, name)
-        record_removal(self.store, uid, garbage, time_of(self.now))
-        return self._remove(garbage, forgotten)
-
-    def collect_dropped(self) -> Collected:
-        """Removes all that dropped collections have left, the objects before the rows that name them."""
-        standing = {row.uid for row in self.catalog.list_collections()}
-        dropped: dict[str, list[ObjectInfo]] = {}
-        for info in self.store.list(locations.DATA_PREFIX):
-            uid = locations.uid_of(info.key)
-            if uid is not None and uid not in standing:
-                dropped.setdefault(uid, []).append(info)
-        garbage: list[ObjectInfo] = []
-        batches = list(self.store.list(locations.INBOX_PREFIX)) if dropped else []
-        for uid, objects in dropped.items():
-            if all(self._is_older(info, self.patience.grace) for info in objects):
-                objects += [info for info in batches if locations.is_batch_of(uid, info.key)]
-                garbage += objects
-                self._remove(objects, ())
-                self.catalog.forget_collection(uid)
-        return Collected(objects=len(garbage), bytes=sum(info.size_bytes for info in garbage))
+        garbage = self._let_go(uid, garbage)
+        for version in {place[1] for info in garbage if (place := _version_of(uid, info.key))}:
+            self.catalog.forget_version(uid, version)  # a kill may have left its shard map
+        traced = [info for info in garbage if not _is_artefact(uid, info.key)]
+        removed = remove_recorded(self.store, uid, sorted(traced, key=is_looked_into), time_of(self.now))
+        rest = [info for info in garbage if _is_artefact(uid, info.key)] + self._taken_in(uid, name)
+        return removed.plus(remove(self.store, rest)).plus(Collected(versions=forgotten))
 
     def _forget_versions(self, uid: str) -> tuple[str, ...]:
         pointer = self.catalog.pointer(uid)
@@ -115,22 +87,40 @@ class Collector:
             return ()
         named = {pointer.version, *(alias.version for alias in self.catalog.aliases(uid))}
         old = history[: -self.patience.versions or None]
-        going = [
+        condemned = [
             version
             for version in _superseded(old, history, self.now - self.patience.grace)
-            if version.version not in named
+            if version.version not in named and self._is_condemned(uid, version)
         ]
-        if going:
-            places = tuple((version.version, version.through) for version in going)
+        if condemned:
+            places = tuple((version.version, version.through) for version in condemned)
             record(self.store, uid, Erasure(what=Deed.FORGOTTEN, at=time_of(self.now), versions=places))
-        forgotten = []
-        for version in going:
+        return tuple(version.version for version in condemned if self._forget(uid, version.version))
+
+    def _is_condemned(self, uid: str, version: Pointer) -> bool:
+        """Returns whether a version has been condemned for long enough; condemns it where it is not."""
+        since = version.condemned_at or time_of(self.now)
+        if version.condemned_at is None:
             try:
-                self.catalog.forget_version(uid, version.version)
+                self.catalog.condemn_version(uid, version.version, since)
             except Conflict:  # it was gone back to at this moment, or an alias names it
-                continue
-            forgotten.append(version.version)
-        return tuple(forgotten)
+                return False
+        return datetime.fromisoformat(since) <= self.now - self.patience.grace
+
+    def _forget(self, uid: str, version: str) -> bool:
+        try:
+            self.catalog.forget_version(uid, version)
+        except Conflict:  # likewise
+            return False
+        return True
+
+    def _let_go(self, uid: str, garbage: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+        """Returns the garbage without segments that no collection has found to be such for long enough."""
+        waiting = Waiting(self.store, uid)
+        names = {name for info in garbage if (name := _segment_of(uid, info.key)) is not None}
+        since = waiting.since(names, self.now)
+        gone = {name for name, at in since.items() if at <= self.now - self.patience.grace}
+        return [info for info in garbage if (name := _segment_of(uid, info.key)) is None or name in gone]
 
     def _taken_in(self, uid: str, name: str) -> list[ObjectInfo]:
         """Returns the batches of requests that are in the collection, or were another one's of the same name."""
@@ -163,10 +153,21 @@ class Collector:
     def _is_older(self, info: ObjectInfo, grace: timedelta) -> bool:
         return info.written_at is not None and info.written_at <= self.now - grace
 
-    def _remove(self, garbage: Sequence[ObjectInfo], versions: tuple[str, ...]) -> Collected:
-        for info in garbage:
-            self.store.delete(info.key)
-        return Collected(versions=versions, objects=len(garbage), bytes=sum(info.size_bytes for info in garbage))
+
+def _version_of(uid: str, key: str) -> tuple[str, str] | None:
+    place = locations.part_of(uid, key)
+    return place if place is not None and place[0] == "versions" else None
+
+
+def _segment_of(uid: str, key: str) -> str | None:
+    """Returns the segment that an object is of, None where it is of none."""
+    place = locations.part_of(uid, key)
+    return place[1].partition(".")[0] if place is not None and place[0] == "segments" else None
+
+
+def _is_artefact(uid: str, key: str) -> bool:
+    place = locations.part_of(uid, key)
+    return place is not None and place[0] == "builds"
 
 
 def _is_done(info: ObjectInfo, receipt: Receipt | None) -> bool:

@@ -27,7 +27,7 @@ from builder.survey import Ids, newest_of, read_ids
 from shardlake.catalog.base import Catalog, SegmentRow
 from shardlake.errors import Conflict, ErrorKind, FormatError
 from shardlake.format import locations
-from shardlake.format.erasures import Deed, Erasure
+from shardlake.format.erasures import Deed, Digests, Erasure
 from shardlake.format.overwrites import OVERWRITES_KIND, Part, decode_overwrites, decode_parts
 from shardlake.format.segment import SegmentItem, decode_segment
 from shardlake.limits import MAX_BLOCK_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
@@ -98,8 +98,11 @@ def purge(
 def _record(  # noqa: PLR0917  # one caller: purge
     store: ObjectStore, catalog: Catalog, uid: str, run: Sequence[_Held], merged: SegmentRow, now: datetime
 ) -> None:
-    """Writes down which segments are about to be replaced, and the ids of the rows that they lose."""
-    lost = [read_ids(store, held.row.key).digests[~held.needed] for held in run]
+    """Writes down which segments are about to be replaced, and the ids that they lose for good."""
+    ids = [read_ids(store, held.row.key) for held in run]
+    kept = np.concatenate([each.digests[held.needed & ~each.deleted] for each, held in zip(ids, run, strict=True)])
+    lost = [each.digests[~held.needed] for each, held in zip(ids, run, strict=True)]
+    lost = [each[~_are_in(each, kept)] for each in lost]
     record(
         store,
         uid,
@@ -114,6 +117,13 @@ def _record(  # noqa: PLR0917  # one caller: purge
             floor=min(version.through for version in catalog.versions(uid)),
         ),
     )
+
+
+def _are_in(digests: Digests, others: Digests) -> BoolArray:
+    """Returns which of the digests are among the others."""
+    whole = np.dtype([("first", "<u8"), ("second", "<u8")])
+    left, right = (np.ascontiguousarray(each).view(whole).reshape(-1) for each in (digests, others))
+    return np.isin(left, right)
 
 
 def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list[_Held]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from shardlake.catalog.base import MAX_SEGMENTS_PER_COMPACTION, Pointer, SegmentRow
 from shardlake.limits import MAX_SEGMENT_BYTES, MAX_SEGMENT_ROWS
 
+GROWTH = 2  # times as large as the largest of them is what segments become
 FANOUT = 8  # segments of one size that become one of the next
 MIN_ROWS_TO_BUILD = 50_000  # pending, for a build to begin by itself: what 10 ms of a core score
 SHARE_TO_BUILD = 0.2  # of the version's rows, likewise: a build costs as much as the version is large
@@ -28,7 +29,7 @@ def run_to_merge(pending: Sequence[SegmentRow]) -> Sequence[SegmentRow]:
     """
     for tier in range(_tier(MAX_SEGMENT_ROWS) + 1):
         for run in _runs([row for row in pending if row.sequence], tier):
-            if len(run) >= FANOUT:
+            if len(run) >= FANOUT and _grows(run):
                 return run
     return ()
 
@@ -41,6 +42,12 @@ def builds_due(pending: Sequence[SegmentRow], pointer: Pointer | None) -> int:
     rows = sum(row.rows for row in pending)
     built = pointer.rows if pointer else 0
     return int(max(len(pending) / MAX_PENDING, rows / max(MIN_ROWS_TO_BUILD, SHARE_TO_BUILD * built)))
+
+
+def _grows(run: Sequence[SegmentRow]) -> bool:
+    """Returns whether every item comes into a segment of at least twice the size: a large one is not written again for
+    a few rows more."""
+    return sum(row.rows for row in run) >= GROWTH * max(row.rows for row in run)
 
 
 def _tier(rows: int) -> int:

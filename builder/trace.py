@@ -7,27 +7,32 @@ erasure counts where what it tells of has come to pass.
     versions     the items of their shards
     artefacts    of builds, which copy items: not looked into, and gone soon after the build
 
-Cost: a few small reads of each object. Objects come in pages, in the order of their keys.
+Cost: a few small reads of each object. Objects come in pages, in the order of their keys; what was replaced between two
+pages still stands at the next one, for it is not removed within a day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 
 from builder.collect import DEFAULT_PATIENCE, Patience
 from builder.erasures import time_of
 from builder.ranged import RangedFile
+from builder.removal import is_looked_into
 from builder.survey import read_ids
+from builder.trace_steps import Past, past_of
 from shardlake.catalog.base import Catalog
 from shardlake.errors import FormatError, NotFound
 from shardlake.format import locations
 from shardlake.format.container import Extent
-from shardlake.format.erasures import MAX_RECORD_BYTES, Deed, Digests, Erasure, decode_erasure, digest_of
+from shardlake.format.erasures import digest_of
 from shardlake.format.overwrites import decode_overwrites
 from shardlake.format.paged_map import PagedMap
 from shardlake.format.shard import IDS, SHARD_KIND
@@ -35,7 +40,7 @@ from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.store.base import ByteRange, ObjectInfo, ObjectStore
 
 PAGE_OBJECTS = 500
-MAX_RECORDS = 2_000  # the newest: of some years, where something is removed daily
+PAGE_S = 8.0  # of looking into objects: the gateway waits 29 s
 PARALLEL = 16
 
 
@@ -75,15 +80,17 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What was done: segments replaced, versions forgotten, objects removed, as `record` has it."""
+class Inbox:
+    """What is not looked into: files of requests, whose lines may be an item's.
 
-    what: Deed
-    at: str
-    objects: tuple[str, ...]
-    into: str | None
-    versions: tuple[str, ...]
-    record: str
+    Attributes:
+        batches: how many there are. oldest: when the oldest was written, RFC 3339.
+        dropped: collections that had the name before, and of which not everything has been removed yet.
+    """
+
+    batches: int = 0
+    oldest: str | None = None
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,17 +98,16 @@ class Trace:
     """One page of a trace.
 
     Attributes:
-        steps: by time; on the first page only.
-        batches: how many files of requests the inbox has, whose lines may be the item's. oldest_batch: RFC 3339.
-        looked_through: objects of this page. next: `after` of the next page; None on the last.
+        holders: objects of this page. looked_through: how many it is of. next: `after` of the next page; None on the
+            last.
+        past, beside: what was done, and what is not looked into; on the first page only.
     """
 
     holders: tuple[Holder, ...]
-    steps: tuple[Step, ...]
-    batches: int
-    oldest_batch: str | None
     looked_through: int
     next: str | None
+    past: Past | None = None
+    beside: Inbox | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,7 @@ class Tracer:
 
     Args:
         now: the time of day. patience: of the collection of garbage.
+        page_objects, page_s: bounds of a page. clock: seconds from any moment.
     """
 
     store: ObjectStore
@@ -119,6 +126,8 @@ class Tracer:
     now: datetime
     patience: Patience = DEFAULT_PATIENCE
     page_objects: int = PAGE_OBJECTS
+    page_s: float = PAGE_S
+    clock: Callable[[], float] = time.monotonic
 
     def trace(self, item_id: str, after: str | None = None) -> Trace:
         """Returns a page of what is found of an item.
@@ -129,29 +138,37 @@ class Tracer:
         Raises:
             Unavailable: when store or catalog failed for now.
         """
-        listed = [info for info in self.store.list(locations.collection_root(self.uid)) if self._may_hold(info.key)]
-        rest = [info for info in listed if after is None or info.key > after]
-        page = rest[: self.page_objects]
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            found = list(pool.map(partial(self._held, item_id), page))
-            steps = self._steps(item_id, {info.key for info in listed}, pool) if after is None else ()
+        first = None
+        if after is None:
+            first = past_of(self.store, self.catalog, self.uid, item_id), self._beside()
+        page, found, is_last = self._page(item_id, after or "")
         why = _Why(self)
-        batches = list(self.store.list(locations.batches(self.name))) if after is None else []
-        written = [info.written_at for info in batches if info.written_at is not None]
         return Trace(
             holders=tuple(why.of(info, holds) for info, holds in zip(page, found, strict=True) if holds is not None),
-            steps=steps,
-            batches=len(batches),
-            oldest_batch=time_of(min(written)) if written else None,
             looked_through=len(page),
-            next=page[-1].key if len(rest) > len(page) else None,
+            next=None if is_last else page[-1].key,
+            past=first[0] if first else None,
+            beside=first[1] if first else None,
         )
 
-    def _may_hold(self, key: str) -> bool:
-        place = locations.part_of(self.uid, key)
-        if place is None:
-            return False
-        return place[0] == "builds" or key.endswith((".seg", ".ids", ".shard"))
+    def _page(self, item_id: str, after: str) -> tuple[list[ObjectInfo], list[Holds | None], bool]:
+        """Returns the next objects, what each has of the item, and whether there are no more."""
+        listed = self.store.list(locations.collection_root(self.uid), after=after)
+        rest = islice((info for info in listed if self._may_hold(info)), self.page_objects)
+        page: list[ObjectInfo] = []
+        found: list[Holds | None] = []
+        end_s = self.clock() + self.page_s
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="trace") as pool:
+            while some := list(islice(rest, 2 * PARALLEL)):
+                found += pool.map(partial(self._held, item_id), some)
+                page += some
+                if self.clock() >= end_s or len(page) == self.page_objects:
+                    return page, found, False
+        return page, found, True
+
+    def _may_hold(self, info: ObjectInfo) -> bool:
+        place = locations.part_of(self.uid, info.key)
+        return place is not None and (place[0] == "builds" or is_looked_into(info))
 
     def _held(self, item_id: str, info: ObjectInfo) -> Holds | None:
         """Returns what an object has of an item; None where that is nothing."""
@@ -169,50 +186,16 @@ class Tracer:
             return Holds.UNKNOWN
         return Holds.UNKNOWN
 
-    def _steps(self, item_id: str, standing: set[str], pool: ThreadPoolExecutor) -> tuple[Step, ...]:
-        keys = [info.key for info in self.store.list(locations.erasures_root(self.uid))][-MAX_RECORDS:]
-        told = list(pool.map(partial(self._told, digest_of(item_id)), keys))
-        log = {row.key for row in self.catalog.segments(self.uid)}
-        history = {version.version for version in self.catalog.versions(self.uid)}
-        spans = [(record.begins, record.floor) for record, objects in told if record.into is not None and objects]
-        versions = _forgotten([record for record, _ in told], spans, history)
-        roots = tuple(locations.version_root(self.uid, version) for version in sorted(versions))
-        steps = []
-        for key, (record, objects) in zip(keys, told, strict=True):
-            done = _done(record, objects, log, standing, roots)
-            names = tuple(name for name, _ in record.versions if name in versions)
-            if done or names:
-                steps.append(
-                    Step(what=record.what, at=record.at, objects=done, into=record.into, versions=names, record=key)
-                )
-        return tuple(steps)
-
-    def _told(self, digest: Digests, key: str) -> tuple[Erasure, tuple[str, ...]]:
-        """Returns a record without its ids, and its objects that had the item."""
-        record = decode_erasure(self.store.get(key, max_bytes=MAX_RECORD_BYTES))
-        return record.without_ids(), record.had(digest)
-
-
-def _forgotten(records: Sequence[Erasure], spans: Sequence[tuple[int, int]], history: set[str]) -> set[str]:
-    """Returns the versions, gone from the history, that may have had an item: they held the log as far as it was in."""
-    return {
-        name
-        for record in records
-        for name, through in record.versions
-        if name not in history and any(begins <= through < floor for begins, floor in spans)
-    }
-
-
-def _done(
-    record: Erasure, objects: tuple[str, ...], log: set[str], standing: set[str], roots: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Returns the objects of a record that had the item, and to which it has been done what the record tells."""
-    if record.what is Deed.REPLACED:
-        return tuple(key for key in objects if key not in log)
-    if record.what is Deed.REMOVED:
-        of_versions = (key for key in record.objects if key.startswith(roots)) if roots else ()
-        return tuple(key for key in dict.fromkeys((*objects, *of_versions)) if key not in standing)
-    return ()
+    def _beside(self) -> Inbox:
+        batches = list(self.store.list(locations.batches(self.name)))
+        written = [info.written_at for info in batches if info.written_at is not None]
+        standing = {row.uid for row in self.catalog.list_collections()}
+        dropped = [row for row in self.catalog.dropped_collections() if row.name == self.name]
+        return Inbox(
+            batches=len(batches),
+            oldest=time_of(min(written)) if written else None,
+            dropped=sum(row.uid not in standing for row in dropped),
+        )
 
 
 class _Why:
@@ -228,9 +211,10 @@ class _Why:
 
     def of(self, info: ObjectInfo, holds: Holds) -> Holder:
         """Returns the object as one that has something of an item."""
-        kept_by, grace = self._kept_by(info.key), self._tracer.patience.grace
-        if locations.part_of(self._tracer.uid, info.key) is not None and "/segments/" in info.key:
-            grace = self._tracer.patience.segments
+        kept_by, patience = self._kept_by(info.key), self._tracer.patience
+        place = locations.part_of(self._tracer.uid, info.key)
+        # A segment must be old enough, and then have been found to be garbage for as long again.
+        grace = patience.segments + patience.grace if place and place[0] == "segments" else patience.grace
         goes = kept_by in {KeptBy.GRACE, KeptBy.BUILD} and info.written_at is not None
         until = time_of(info.written_at + grace) if goes and info.written_at is not None else None
         return Holder(object=info.key, holds=holds, kept_by=kept_by, until=until)

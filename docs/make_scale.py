@@ -64,8 +64,8 @@ What a build and a search of {ROWS:,} × {DIMENSION} come to, **reckoned and nev
 {scale.measured_rows:,} × {DIMENSION}, each measured alone, `{scale.raw["command"]}`, {measured["date"]},
 {measured["cores"]} cores ({measured["processor"]}). The store was a folder, so what waiting for S3 adds is reckoned:
 {STREAM_BYTES_S / MB:.0f} MB/s a stream, {READ_S * 1e3:.0f} ms a small read. The page is written by
-`docs/make_scale.py` from the raw result; prices and bounds of AWS stand in `docs/scale_model.py` with their sources. How the steps run:
-[decisions/0031](decisions/0031-builds-on-many-machines.md).
+`docs/make_scale.py` from the raw result; prices and bounds of AWS stand in `docs/scale_model.py` with their sources.
+How the steps run: [decisions/0031](decisions/0031-builds-on-many-machines.md).
 
 The short of it: parts and shards scale as they should, and **four things do not hold at a billion**: what one task does
 alone over all rows, the reads with which every shard visits every part, the lists, which get too long to be read cold,

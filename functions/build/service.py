@@ -8,10 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from builder import job
-from builder.collect import DEFAULT_PATIENCE, Collected, Collector, Patience, total
+from builder.collect import DEFAULT_PATIENCE, Collector, Patience
 from builder.compact import compact
 from builder.context import BuildContext, EncodeTexts
+from builder.dropped import DroppedCollector
 from builder.purge import purge
+from builder.removal import Collected
 from builder.trace import Trace, Tracer
 from functions.build.keeper import ENDED, Keeper
 from shardlake.catalog.base import AUTOMATIC, BuildRow, Catalog, CollectionRow, Pointer
@@ -100,8 +102,11 @@ class Builds:
         """
         if collection is not None:
             return self._collect(self.catalog.get_collection(collection))
-        standing = [self._collect(row) for row in self.catalog.list_collections()]
-        return total([*standing, self._collector().collect_dropped()])
+        removed = Collected()
+        for row in self.catalog.list_collections():
+            removed = removed.plus(self._collect(row))
+        now = datetime.fromisoformat(self.clock())
+        return removed.plus(DroppedCollector(self.store, self.catalog, now, self.patience.grace).collect())
 
     def tidy(self) -> int:
         """Removes all garbage after a build; returns how many objects it was.

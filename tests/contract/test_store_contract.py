@@ -198,6 +198,9 @@ def test_a_list_is_in_key_order_and_below_its_prefix(store: ObjectStore) -> None
         store.put(key, b"1")
 
     assert [info.key for info in store.list("p/")] == ["p/Z", "p/a", "p/a/c", "p/b", "p/é"]
+    assert [info.key for info in store.list("p/", after="p/a")] == ["p/a/c", "p/b", "p/é"]
+    assert [info.key for info in store.list("p/", after="p/a/b")] == ["p/a/c", "p/b", "p/é"]
+    assert list(store.list("p/", after="q")) == []
     assert list(store.list("nothing/")) == []
 
 

@@ -99,7 +99,7 @@ def test_lines_go_in_and_come_out_by_vector_and_filter(shell: CloudShell, tmp_pa
 
     traced = shell("items", "trace", "row-007", *c)
     assert {(one["holds"], one["kept_by"]) for one in traced["holders"]} >= {("item", "log"), ("item", "current")}
-    assert (traced["is_gone"], traced["steps"]) == (False, [])
+    assert (traced["is_gone"], traced["past"]["steps"]) == (False, [])
     assert shell("items", "trace", "never", *c)["is_gone"]
 
     (second, _) = shell("versions", *c)["versions"]

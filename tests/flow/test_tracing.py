@@ -88,7 +88,7 @@ def test_a_deleted_item_is_traced_until_nothing_of_it_is_left(world: SmallWorld,
 
     left = holders(world, "a strange/id ü")
     assert [one for one in left if one["holds"] != "id"] == []
-    steps = world.call("POST", f"{BASE}/items:trace", {"id": "a strange/id ü"}).json["steps"]
+    steps = world.call("POST", f"{BASE}/items:trace", {"id": "a strange/id ü"}).json["past"]["steps"]
     assert {one["what"] for one in steps} >= {"replaced", "removed"}
     assert holders(world, "kept")
 

@@ -75,7 +75,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "lambda:InvokeFunction": {"EncodeFunction", "BuildFunction", "RouterFunction"},
     },
     "BuildRole": {
-        **on(table("GetItem", "BatchGetItem", "PutItem", "DeleteItem", "ConditionCheckItem"), {"CatalogTable"}),
+        **on(table("GetItem", "BatchGetItem", "PutItem", "DeleteItem", "UpdateItem"), {"CatalogTable"}),
+        **on(table("ConditionCheckItem"), {"CatalogTable"}),
         **on(table("Query", "BatchWriteItem"), {"CatalogTable", "ShardTable"}),
         **on(("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"), {"data/*"}),
         "s3:DeleteObject": {"data/*", "inbox/*/.api/*"},

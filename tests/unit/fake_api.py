@@ -177,12 +177,13 @@ def trace_page(id: str, after: str | None) -> dict[str, Any]:
     marker = {"object": "data/u/segments/t.seg", "holds": "id", "kept_by": "log", "until": None}
     step = {"what": "replaced", "at": "2026-11-24T00:00:00Z", "objects": ["data/u/segments/r.seg"]}
     step |= {"into": "data/u/segments/q.seg", "versions": [], "record": "data/u/erasures/1.erasure"}
-    page = {"id": id, "steps": [], "batches": 0, "oldest_batch": None, "looked_through": 2}
+    page = {"id": id, "looked_through": 2}
     if after is None:
+        past = {"steps": [step], "since": "2026-11-20T00:00:00Z", "unreadable": 0}
+        beside = {"batches": 3, "oldest": "2026-11-25T00:00:00Z", "dropped": 1}
         found = [] if id == "gone" else [holder]
-        first = {"steps": [step], "batches": 3, "oldest_batch": "2026-11-25T00:00:00Z", "next": "data/u/segments/s.seg"}
-        return {**page, **first, "holders": found}
-    return {**page, "holders": [marker], "next": None}
+        return {**page, "holders": found, "past": past, "beside": beside, "next": "data/u/segments/s.seg"}
+    return {**page, "holders": [marker], "past": None, "beside": None, "next": None}
 
 
 def answer(status: int, body: dict[str, Any]) -> httpx.Response:

@@ -46,6 +46,7 @@ class Pointer:
     Attributes:
         through: the version holds the log up to this position; what lies behind it is pending.
         skipped: what a rollback has set aside: neither this version nor one built on it has it.
+        condemned_at: since when it is to be forgotten, where it is.
     """
 
     version: str
@@ -57,6 +58,7 @@ class Pointer:
     build_id: str
     through: LogPosition = 0
     skipped: Ranges = ()
+    condemned_at: str | None = None
 
     def has_pending(self, sequence: LogPosition) -> bool:
         """Returns whether a segment of the log is neither in this version nor set aside."""
@@ -246,6 +248,9 @@ class Catalog(Protocol):
     def drop_collection(self, name: str) -> CollectionRow:
         """Takes the name away; rows under its uid stay for collection. Raises NotFound."""
 
+    def dropped_collections(self) -> list[CollectionRow]:
+        """Returns the collections that were dropped, or are being dropped at this moment, and not forgotten yet."""
+
     def pointer(self, uid: str) -> Pointer | None:
         """Returns what is current, strongly consistent; None before the first build."""
 
@@ -333,6 +338,16 @@ class Catalog(Protocol):
         """Returns the pointer and what is pending. Every segment added before the call is in one of them or set aside.
 
         Cost: one consistent query, of as many rows as are pending.
+        """
+
+    def condemn_version(self, uid: str, version: str, at: str) -> None:
+        """Notes since when a version is to be forgotten. An alias that is set to it, or a rollback, strikes that out.
+
+        Args:
+            at: RFC 3339; where it is condemned already, the earlier time stands.
+
+        Raises:
+            Conflict: commit-conflict, when it is current, an alias names it, or it is none.
         """
 
     def forget_version(self, uid: str, version: str) -> None:

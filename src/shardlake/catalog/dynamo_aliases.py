@@ -64,7 +64,8 @@ class Aliases:
         return {
             "TableName": self._table,
             "Key": key_of(uid, f"version#{version}"),
-            "UpdateExpression": f"{action} {HELD_BY} :alias",
+            # What an alias names is not to be forgotten, and from when it no longer does, it is condemned anew.
+            "UpdateExpression": f"{action} {HELD_BY} :alias{' REMOVE condemned_at' if action == 'ADD' else ''}",
             "ConditionExpression": "attribute_exists(pk)",  # or the update would make a row
             "ExpressionAttributeValues": {":alias": {"SS": [alias]}},
         }

@@ -2,6 +2,7 @@
 
     catalog   pk            sk
               collections   {name}                      a collection as created; dropping removes this row alone
+              dropped       {uid}                       a collection that was dropped, until all it had is removed
               {uid}         pointer                     what is current: the only row that ever moves
               {uid}         version#{version}           every version that was committed, with the aliases that name it
               {uid}         alias#{alias}               a name that users gave to a version
@@ -26,6 +27,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -44,10 +46,11 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
-from shardlake.catalog.dynamo_aliases import IS_NOT_HELD, Aliases
-from shardlake.catalog.dynamo_errors import ERRORS, Foreign, is_refused, ours, settle
+from shardlake.catalog.dynamo_aliases import Aliases
+from shardlake.catalog.dynamo_errors import ERRORS, Foreign, ours, settle
+from shardlake.catalog.dynamo_forgetting import Forgetting
 from shardlake.catalog.dynamo_log import POINTER, SegmentLog
-from shardlake.catalog.log import is_current, is_held, no_version, set_aside
+from shardlake.catalog.log import no_version, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
 from shardlake.catalog.tables import ROW_IS_NEW, Tables, key_of
 from shardlake.errors import CommitUnknown, Conflict, ErrorKind, Forbidden, NotFound, Overloaded, ShardlakeError
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NAMES: Final = "collections"
+DROPPED: Final = "dropped"  # collections, by their uid, until they are forgotten
 POINTER_IS_EXPECTED: Final = "#version = :expected"
 # Older releases wrote none.
 POINTER_SKIPS: Final = "(#skipped = :skipped OR attribute_not_exists(#skipped))"
@@ -87,6 +91,7 @@ class DynamoCatalog:
         self._tables = Tables(self._client, guard=ours, sleep=sleep)
         self._log = SegmentLog(self._client, self._tables, catalog_table, sleep=sleep)
         self._aliases = Aliases(self._client, self._tables, catalog_table, sleep=sleep)
+        self._forgetting = Forgetting(self._client, self._tables, catalog_table, shard_table, sleep=sleep)
         self._sleep = sleep
 
     def close(self) -> None:
@@ -117,10 +122,21 @@ class DynamoCatalog:
 
     def drop_collection(self, name: str) -> CollectionRow:
         """Takes the name away; rows under its uid stay."""
+        # Written down first: killed in between it stands on both lists, which who collects what was dropped looks at.
+        self._note_dropped(self.get_collection(name))
         item = self._tables.delete(self._table, key_of(NAMES, name))
         if item is None:
             raise _no_collection(name)
-        return from_item(CollectionRow, item)
+        row = from_item(CollectionRow, item)
+        self._note_dropped(row)  # it may be another one of that name by now
+        return row
+
+    def dropped_collections(self) -> list[CollectionRow]:
+        """Returns the collections that were dropped and not forgotten yet."""
+        return [from_item(CollectionRow, item) for item in self._tables.query(self._table, DROPPED)]
+
+    def _note_dropped(self, row: CollectionRow) -> None:
+        self._tables.put(self._table, {**key_of(DROPPED, row.uid), **to_item(row)})
 
     def pointer(self, uid: str) -> Pointer | None:
         """Returns what is current. Cost: one consistent read."""
@@ -145,7 +161,8 @@ class DynamoCatalog:
             raise no_version(version)
         if (standing := self.pointer(uid)) is not None and standing.version == version:
             return standing
-        target = set_aside(target, self.log_head(uid))
+        self._forgetting.spare(uid, version)
+        target = set_aside(replace(target, condemned_at=None), self.log_head(uid))
         moved = self._pointer_put(uid, expected, target)
         settle(
             lambda: self._client.put_item(**moved),
@@ -194,35 +211,20 @@ class DynamoCatalog:
         """Returns the pointer and what is pending. Cost: one consistent query, now and then two."""
         return self._log.snapshot(uid)
 
+    def condemn_version(self, uid: str, version: str, at: str) -> None:
+        """Notes since when a version is to be forgotten. Cost: one transaction of two rows."""
+        self._forgetting.condemn(uid, version, at)
+
     def forget_version(self, uid: str, version: str) -> None:
         """Takes a version out of the history, then its shard map. Cost: a transaction, and the map's rows."""
-        key = key_of(uid, f"version#{version}")
-        is_another = {
-            "TableName": self._table,
-            "Key": key_of(uid, POINTER),
-            "ConditionExpression": "attribute_not_exists(pk) OR #version <> :version",
-            "ExpressionAttributeNames": {"#version": "version"},
-            "ExpressionAttributeValues": {":version": {"S": version}},
-        }
-        gone = {"TableName": self._table, "Key": key, "ConditionExpression": IS_NOT_HELD}
-        items: list[Any] = [{"Delete": gone}, {"ConditionCheck": is_another}]
-        settle(
-            lambda: self._client.transact_write_items(TransactItems=items),
-            lambda exc: self._verdict_of_forgetting(uid, version, exc),
-            sleep=self._sleep,
-        )
-        pk = f"{uid}#{version}"
-        rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._shards, pk)]
-        self._tables.delete_all(self._shards, rows)
+        self._forgetting.forget(uid, version)
 
     def forget_collection(self, uid: str) -> None:
         """Removes every row of a uid. Cost: a read and a write of each."""
         for version in self.versions(uid):
-            pk = f"{uid}#{version.version}"
-            rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._shards, pk)]
-            self._tables.delete_all(self._shards, rows)
+            self._forgetting.forget_shards(uid, version.version)
         rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._table, uid)]
-        self._tables.delete_all(self._table, rows)
+        self._tables.delete_all(self._table, [*rows, key_of(DROPPED, uid)])
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file.
@@ -284,15 +286,6 @@ class DynamoCatalog:
             lambda exc: self._verdict(uid, expected, pointer, exc),
             sleep=self._sleep,
         )
-
-    def _verdict_of_forgetting(self, uid: str, version: str, exc: Foreign) -> ShardlakeError | None:
-        """Returns what a failed removal means: None when the version is gone, Overloaded when to try again."""
-        if self._get(Pointer, uid, f"version#{version}") is None:
-            return None
-        pointer = self.pointer(uid)
-        if pointer and pointer.version == version:
-            return is_current(version)
-        return is_held(version) if is_refused(exc) else ERRORS.translate(exc)
 
     def _commit_items(self, uid: str, expected: str | None, pointer: Pointer) -> list[Any]:
         version = {**key_of(uid, f"version#{pointer.version}"), **to_item(pointer)}

@@ -82,6 +82,11 @@ def is_current(version: str) -> Conflict:
     return Conflict("the version is the current one", kind=ErrorKind.COMMIT_CONFLICT, version=version)
 
 
+def is_gone(version: str) -> Conflict:
+    """Returns the error of condemning what is no version."""
+    return Conflict("there is no such version any more", kind=ErrorKind.COMMIT_CONFLICT, version=version)
+
+
 def is_held(version: str) -> Conflict:
     """Returns the error of taking a version away that an alias names."""
     return Conflict("an alias names the version", kind=ErrorKind.COMMIT_CONFLICT, version=version)

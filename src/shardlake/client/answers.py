@@ -188,22 +188,20 @@ class Trace:
 
     Attributes:
         holders: objects that have something of it: {object, holds, kept_by, until}.
-        steps: what was done, by time: {what, at, objects, into, versions, record}.
-        batches: files of requests in the inbox, of which any may have its lines. oldest_batch: when the oldest was
-            written.
         looked_through: how many objects.
+        past: what was done: {steps: [{what, at, objects, into, versions, record}], since, unreadable}.
+        beside: what is not looked into: {batches, oldest, dropped}.
     """
 
     id: str
     holders: list[dict[str, Any]]
-    steps: list[dict[str, Any]]
-    batches: int = 0
-    oldest_batch: str | None = None
-    looked_through: int = 0
+    looked_through: int
+    past: dict[str, Any]
+    beside: dict[str, Any]
 
     @property
     def is_gone(self) -> bool:
-        """Whether no object of the collection has the item; the inbox is not looked into."""
+        """Whether no object of the collection has the item; what `beside` tells of is not looked into."""
         return not any(one["holds"] in {"item", "unknown"} for one in self.holders)
 
     @property
@@ -213,10 +211,9 @@ class Trace:
             "id": self.id,
             "is_gone": self.is_gone,
             "holders": self.holders,
-            "steps": self.steps,
-            "batches": self.batches,
-            "oldest_batch": self.oldest_batch,
             "looked_through": self.looked_through,
+            "past": self.past,
+            "beside": self.beside,
         }
 
 
@@ -330,10 +327,9 @@ def to_trace(pages: Sequence[dict[str, Any]]) -> Trace:
     return Trace(
         id=first["id"],
         holders=[one for page in pages for one in page["holders"]],
-        steps=first["steps"],
-        batches=first["batches"],
-        oldest_batch=first["oldest_batch"],
         looked_through=sum(page["looked_through"] for page in pages),
+        past=first["past"],
+        beside=first["beside"],
     )
 
 

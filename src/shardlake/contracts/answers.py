@@ -132,8 +132,8 @@ class ErasureAnswer(_Answer):
     """What was done: segments replaced by one without the item, versions forgotten, objects removed.
 
     Attributes:
-        objects: keys of those that had the item, or belonged to a version that may have had it.
-        into: the segment that replaced them.
+        objects: keys of those that had the item; what all keys of a version begin with that may have had it.
+        into: the segment that took their place.
         versions: that may have had the item, and can be gone back to no more.
         record: the object in which it is written down.
     """
@@ -146,23 +146,47 @@ class ErasureAnswer(_Answer):
     record: str
 
 
+class PastAnswer(_Answer):
+    """What was done, by time.
+
+    Attributes:
+        since: the time of the oldest record that was read, where there are older ones.
+        unreadable: records that could not be read.
+    """
+
+    steps: list[ErasureAnswer]
+    since: str | None
+    unreadable: int
+
+
+class BesideAnswer(_Answer):
+    """What is not looked into.
+
+    Attributes:
+        batches: files of requests in the inbox, of which any may have the item's lines; they are removed 15 days after
+            they were taken in. oldest: when the oldest of them was written.
+        dropped: collections that had the name before, and of which not everything has been removed yet.
+    """
+
+    batches: int
+    oldest: str | None
+    dropped: int
+
+
 class TraceAnswer(_Answer):
     """One page of where an item lies, in the order of keys.
 
     Attributes:
-        steps: what was done, by time; on the first page only.
-        batches: how many files of requests lie in the inbox, of which any may have the item's lines; they are removed
-            15 days after they were taken in. oldest_batch: when the oldest of them was written.
         next: `after` of the next page; null on the last.
+        past, beside: on the first page; null on others.
     """
 
     id: str
     holders: list[HolderAnswer]
-    steps: list[ErasureAnswer]
-    batches: int
-    oldest_batch: str | None
     looked_through: int
     next: str | None
+    past: PastAnswer | None
+    beside: BesideAnswer | None
 
 
 class AliasAnswer(_Answer):

@@ -10,6 +10,7 @@ data/{uid}/versions/{version}/{space}.router   centroids and calibration for the
 data/{uid}/versions/{version}/{shard}.shard    immutable
 data/{uid}/versions/{version}/texts.terms      frequencies of the terms of all shards, for the router, immutable
 data/{uid}/builds/{build_id}/…                 artefacts of a running build; removable once it is done
+data/{uid}/waiting.json                        segments that wait for their removal, and since when
 data/{uid}/erasures/{time}-{digest}.erasure    what was replaced or removed, and the ids that were in it, immutable
 models/{encoder}/…                             an encoder's files
 """
@@ -174,6 +175,11 @@ def term_statistics(uid: str, version: str) -> str:
 def build_artefact(uid: str, build_id: str, name: str) -> str:
     """Returns the key of a build stage's artefact."""
     return f"{collection_root(uid)}builds/{build_id}/{name}"
+
+
+def waiting(uid: str) -> str:
+    """Returns the key of the memory of what waits for its removal."""
+    return f"{collection_root(uid)}waiting.json"
 
 
 def erasures_root(uid: str) -> str:

@@ -81,8 +81,8 @@ class ObjectStore(Protocol):
     def head(self, key: str) -> ObjectInfo:
         """Returns what is known of the object, or raises NotFound."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yields the objects below a prefix in key order."""
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        """Yields the objects below a prefix in key order, those behind the key `after`."""
 
     def delete(self, key: str) -> None:
         """Deletes the object; no error where there is none."""

@@ -65,6 +65,10 @@ class WrappedCatalog:
         """Takes a name away."""
         return self._pass("drop_collection", lambda: self.inner.drop_collection(name))
 
+    def dropped_collections(self) -> list[CollectionRow]:
+        """Lists dropped collections."""
+        return self._pass("dropped_collections", self.inner.dropped_collections)
+
     def pointer(self, uid: str) -> Pointer | None:
         """Returns what is current."""
         return self._pass("pointer", lambda: self.inner.pointer(uid))
@@ -116,6 +120,10 @@ class WrappedCatalog:
     def snapshot(self, uid: str) -> Snapshot:
         """Returns what a search sees."""
         return self._pass("snapshot", lambda: self.inner.snapshot(uid))
+
+    def condemn_version(self, uid: str, version: str, at: str) -> None:
+        """Condemns a version."""
+        self._pass("condemn_version", lambda: self.inner.condemn_version(uid, version, at))
 
     def forget_version(self, uid: str, version: str) -> None:
         """Forgets a version."""

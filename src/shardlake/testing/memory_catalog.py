@@ -25,6 +25,7 @@ from shardlake.catalog.log import (
     grown,
     in_place_of,
     is_current,
+    is_gone,
     is_held,
     is_pending,
     no_version,
@@ -48,6 +49,13 @@ class _Incarnation:
     builds: dict[str, BuildRow] = field(default_factory=dict)
     aliases: dict[str, Alias] = field(default_factory=dict)
 
+    def refuse_to_take_away(self, version: str) -> None:
+        """Raises Conflict where a version is current, or an alias names it."""
+        if self.pointer is not None and self.pointer.version == version:
+            raise is_current(version)
+        if any(alias.version == version for alias in self.aliases.values()):
+            raise is_held(version)
+
 
 class MemoryCatalog:
     """Rows in dictionaries under one lock, so that every method is atomic."""
@@ -55,6 +63,7 @@ class MemoryCatalog:
     def __init__(self) -> None:
         self._collections: dict[str, CollectionRow] = {}
         self._by_uid: dict[str, _Incarnation] = {}
+        self._dropped: dict[str, CollectionRow] = {}
         self._lock = threading.RLock()
 
     def create_collection(self, row: CollectionRow) -> tuple[CollectionRow, bool]:
@@ -80,7 +89,14 @@ class MemoryCatalog:
     def drop_collection(self, name: str) -> CollectionRow:
         """Takes the name away; rows under its uid stay."""
         with self._lock:
-            return _standing(self._collections.pop(name, None), name)
+            row = _standing(self._collections.pop(name, None), name)
+            self._dropped[row.uid] = row
+            return row
+
+    def dropped_collections(self) -> list[CollectionRow]:
+        """Returns the collections that were dropped and not forgotten yet."""
+        with self._lock:
+            return [row for _, row in sorted(self._dropped.items())]
 
     def pointer(self, uid: str) -> Pointer | None:
         """Returns what is current."""
@@ -113,7 +129,8 @@ class MemoryCatalog:
             if current not in {expected, version}:
                 raise _moved(expected, version)
             if current != version:
-                rows.pointer = set_aside(target, rows.head)
+                rows.versions[version] = replace(target, condemned_at=None)
+                rows.pointer = set_aside(rows.versions[version], rows.head)
             assert rows.pointer is not None
             return rows.pointer
 
@@ -145,6 +162,7 @@ class MemoryCatalog:
             if (standing.version if standing else None) != expected:
                 raise alias_has_moved(alias.alias)
             rows.aliases[alias.alias] = alias
+            rows.versions[alias.version] = replace(rows.versions[alias.version], condemned_at=None)
 
     def drop_alias(self, uid: str, alias: str, *, expected: str) -> None:
         """Removes an alias if it still names the version expected."""
@@ -199,14 +217,21 @@ class MemoryCatalog:
             pending = tuple(row for row in rows.log if is_pending(rows.pointer, row))
             return Snapshot(pointer=rows.pointer, pending=pending)
 
+    def condemn_version(self, uid: str, version: str, at: str) -> None:
+        """Notes since when a version is to be forgotten."""
+        with self._lock:
+            rows = self._of(uid)
+            rows.refuse_to_take_away(version)
+            if version not in rows.versions:
+                raise is_gone(version)
+            standing = rows.versions[version]
+            rows.versions[version] = replace(standing, condemned_at=standing.condemned_at or at)
+
     def forget_version(self, uid: str, version: str) -> None:
         """Takes a version out of the history."""
         with self._lock:
             rows = self._of(uid)
-            if rows.pointer is not None and rows.pointer.version == version:
-                raise is_current(version)
-            if any(alias.version == version for alias in rows.aliases.values()):
-                raise is_held(version)
+            rows.refuse_to_take_away(version)
             rows.versions.pop(version, None)
             rows.shards.pop(version, None)
 
@@ -214,6 +239,7 @@ class MemoryCatalog:
         """Removes every row of a uid."""
         with self._lock:
             self._by_uid.pop(uid, None)
+            self._dropped.pop(uid, None)
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
         """Records what became of one dropped file."""

@@ -91,10 +91,11 @@ class MemoryStore:
         """Returns what is known of the object."""
         return _info(key, self._read(key, None))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         """Yields the objects below a prefix in the order of their keys' UTF-8 bytes."""
         with self._lock:
             found = [(key, body) for key, body in self.objects.items() if key.startswith(prefix)]
+        found = [(key, body) for key, body in found if key.encode() > after.encode()]
         for key, body in sorted(found, key=lambda pair: pair[0].encode()):
             yield replace(_info(key, body), written_at=self._written.get(key, EPOCH))
 

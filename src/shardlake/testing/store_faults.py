@@ -96,10 +96,10 @@ class WrappedStore:
         self.after("head", key)
         return info
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         """Yields the objects below a prefix."""
         self.before("list", prefix)
-        yield from self.inner.list(prefix)
+        yield from self.inner.list(prefix, after=after)
         self.after("list", prefix)
 
     def delete(self, key: str) -> None:
@@ -188,9 +188,9 @@ class MissingStore(WrappedStore):
         if operation in READS and key == self._key:
             raise NotFound("there is no such object", kind=ErrorKind.OBJECT_NOT_FOUND, key=key)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         """Yields the objects that are not lost."""
-        return (info for info in super().list(prefix) if info.key != self._key)
+        return (info for info in super().list(prefix, after=after) if info.key != self._key)
 
 
 class CountingStore(WrappedStore):

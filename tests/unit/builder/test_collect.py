@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 
 from builder.collect import Collector, Patience
 from builder.compact import compact
-from shardlake.catalog.base import CollectionRow, Receipt, ReceiptState
+from builder.dropped import DroppedCollector
+from builder.purge import purge
+from builder.removal import Collected
+from shardlake.catalog.base import Alias, CollectionRow, Receipt, ReceiptState
 from shardlake.errors import NotFound
 from shardlake.format import locations
 from shardlake.testing import MemoryStore
+from tests.fuses import Fuse, FusedCatalog, FusedStore, Killed
 from tests.lake import NAME, UID, Lake, item, schema
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -44,6 +49,17 @@ def collector(lake: Lake, days: Days, **patience: object) -> Collector:
     return Collector(lake.store, lake.catalog, days.now, Patience(**patience))  # type: ignore[arg-type]  # its fields
 
 
+def collect(lake: Lake, days: Days, **patience: object) -> Collected:
+    """Collects, and again a day later: what was found by the first one goes with the second."""
+    first = collector(lake, days, **patience).collect(UID, NAME)
+    days.now += DAY
+    return first.plus(collector(lake, days, **patience).collect(UID, NAME))
+
+
+def collect_dropped(lake: Lake, days: Days) -> Collected:
+    return DroppedCollector(lake.store, lake.catalog, days.now, DAY).collect()
+
+
 def build(lake: Lake, number: int) -> str:
     lake.add([item(f"i{number}", {"v": [1, 0, 0, number]})])
     version = lake.build(f"build-{number}").version
@@ -62,7 +78,8 @@ def test_old_versions_go_and_the_newest_stay(lake: Lake, days: Days) -> None:
         made.append(build(lake, number))
         days.now += DAY
 
-    collected = collector(lake, days, versions=2).collect(UID, NAME)
+    assert collector(lake, days, versions=2).collect(UID, NAME).versions == ()
+    collected = collect(lake, days, versions=2)
 
     assert collected.versions == tuple(made[:3])
     assert folders(lake) == set(made[3:]) == {pointer.version for pointer in lake.catalog.versions(UID)}
@@ -81,6 +98,7 @@ def test_within_the_grace_period_nothing_goes(lake: Lake, days: Days) -> None:
 
     assert collector(lake, days, versions=1).collect(UID, NAME).objects == 0
     assert lake.store.objects == before
+    assert [version.condemned_at for version in lake.catalog.versions(UID)] == [None] * 5
 
 
 def test_the_version_that_was_gone_back_to_stays_whatever_its_age(lake: Lake, days: Days) -> None:
@@ -91,7 +109,7 @@ def test_the_version_that_was_gone_back_to_stays_whatever_its_age(lake: Lake, da
     lake.catalog.roll_back(UID, expected=made[-1], version=made[0])
     days.now += DAY
 
-    collected = collector(lake, days, versions=1).collect(UID, NAME)
+    collected = collect(lake, days, versions=1)
 
     assert collected.versions == tuple(made[1:4])
     assert lake.ids(k=10) == ["i1"]
@@ -105,6 +123,8 @@ def test_what_a_merge_has_replaced_goes_and_what_the_log_has_stays(lake: Lake, d
     days.now += 10 * DAY
     assert collector(lake, days).collect(UID, NAME).objects == 0  # a dead letter may still come
     days.now += 10 * DAY
+    assert collector(lake, days).collect(UID, NAME).objects == 0  # whoever began before may still be reading
+    days.now += DAY
 
     collected = collector(lake, days).collect(UID, NAME)
 
@@ -125,11 +145,11 @@ def test_orphans_and_artefacts_go_after_their_time(lake: Lake, days: Days) -> No
     days.now += 2 * DAY
     assert collector(lake, days).collect(UID, NAME).objects == 2
     days.now += 15 * DAY
-    assert collector(lake, days).collect(UID, NAME).objects == 2
+    assert collect(lake, days).objects == 2
 
     records = list(lake.store.list(locations.erasures_root(UID)))
     assert len(records) == 2
-    assert len(lake.store.objects) == before - 4 + 2
+    assert len(lake.store.objects) == before - 4 + 2 + 1  # and the memory of what waits
     assert lake.ids(k=10) == ["i1"]
 
 
@@ -139,10 +159,10 @@ def test_a_dropped_collection_goes_whole_and_no_other(lake: Lake, days: Days) ->
     lake.store.put("data/u2/segments/x.seg", b"x")
     lake.store.put("inbox/films/a.jsonl", b"x")
     lake.catalog.drop_collection(NAME)
-    assert collector(lake, days).collect_dropped().objects == 0
+    assert collect_dropped(lake, days).objects == 0
     days.now += 2 * DAY
 
-    collected = collector(lake, days).collect_dropped()
+    collected = collect_dropped(lake, days)
 
     assert collected.objects > 3
     assert sorted(lake.store.objects) == ["data/u2/segments/x.seg", "inbox/films/a.jsonl"]
@@ -171,7 +191,7 @@ def test_a_collector_killed_anywhere_leaves_what_is_needed_and_the_next_one_ends
     delete, check = lake.store.delete, _kill_after(count)
     lake.store.delete = lambda key: (check(key), delete(key))[1]  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        collector(lake, days, versions=1).collect(UID, NAME)
+        collect(lake, days, versions=1)
     lake.store.delete = delete  # type: ignore[method-assign]
     assert lake.ids(k=10) == ["i1", "i2", "i3", "i4"]
 
@@ -226,6 +246,85 @@ def test_the_batches_of_a_dropped_collection_go_with_it(lake: Lake, days: Days) 
     lake.catalog.drop_collection(NAME)
     days.now += 2 * DAY
 
-    collector(lake, days).collect_dropped()
+    assert lake.catalog.dropped_collections()
+
+    collect_dropped(lake, days)
 
     assert list(lake.store.objects) == [other]
+    assert lake.catalog.dropped_collections() == []
+
+
+def test_a_collection_that_was_dropped_before_it_took_anything_in_leaves_nothing(lake: Lake, days: Days) -> None:
+    own = locations.api_batch(NAME, locations.batch_id(UID, days.now.date(), "x"))
+    lake.store.put(own, b"{}")
+    lake.catalog.drop_collection(NAME)
+    assert collect_dropped(lake, days).objects == 0
+    days.now += 2 * DAY
+
+    assert collect_dropped(lake, days).objects == 1
+    assert lake.store.objects == {}
+    assert lake.catalog.dropped_collections() == []
+
+
+@pytest.mark.parametrize("count", range(9))
+def test_a_dropped_collection_goes_whole_though_its_collector_is_killed(lake: Lake, days: Days, count: int) -> None:
+    build(lake, 1)
+    lake.store.put(locations.api_batch(NAME, locations.batch_id(UID, days.now.date(), "x")), b"{}")
+    lake.catalog.drop_collection(NAME)
+    days.now += 2 * DAY
+    before, after = Fuse(None, Killed), Fuse(count, Killed)
+    catalog, store = FusedCatalog(lake.catalog, before, after), FusedStore(lake.store, before, after)
+    with pytest.raises(Killed):
+        DroppedCollector(store, catalog, days.now, DAY).collect()
+
+    collect_dropped(lake, days)
+
+    assert lake.store.objects == {}
+    assert (lake.catalog.dropped_collections(), lake.catalog.versions(UID)) == ([], [])
+
+
+def test_what_an_alias_lets_go_of_stays_for_the_grace_period(lake: Lake, days: Days) -> None:
+    made = []
+    for number in range(1, 4):
+        made.append(build(lake, number))
+        days.now += DAY
+    live = Alias(alias="live", version=made[0], changed_at="t")
+    lake.catalog.set_alias(UID, live, expected=None)
+    days.now += 9 * DAY
+    assert collect(lake, days, versions=1).versions == (made[1],)
+
+    lake.catalog.set_alias(UID, replace(live, version=made[2]), expected=made[0])
+    assert collector(lake, days, versions=1).collect(UID, NAME).versions == ()
+    assert lake.catalog.roll_back(UID, expected=made[2], version=made[0]).version == made[0]
+    lake.catalog.roll_back(UID, expected=made[0], version=made[2])
+
+    assert collector(lake, days, versions=1).collect(UID, NAME).versions == ()
+    assert collect(lake, days, versions=1).versions == (made[0],)
+
+
+def test_the_shard_map_of_a_version_that_is_gone_goes_with_its_objects(lake: Lake, days: Days) -> None:
+    build(lake, 1)
+    left = replace(lake.shards[0], key=locations.shard(UID, "000009-zz", 0))
+    lake.catalog._of(UID).shards["000009-zz"] = {0: left}
+    lake.store.put(left.key, b"x")
+    days.now += 2 * DAY
+
+    assert collector(lake, days).collect(UID, NAME).objects == 1
+
+    assert lake.catalog.shard_rows(UID, "000009-zz") == []
+
+
+def test_segments_that_a_build_is_reading_outlive_a_purge(lake: Lake, days: Days) -> None:
+    for number in range(4):
+        build(lake, number)
+        lake.add([item("i0", {"v": [1, 0, 0, number]})])
+    days.now += 30 * DAY
+    read = {row.key for row in lake.catalog.segments(UID) if not row.is_mark}
+    collect(lake, days, versions=1)
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=days.now, min_share=0)
+
+    assert collector(lake, days, versions=1).collect(UID, NAME).objects == 0
+    assert read <= set(lake.store.objects)
+    days.now += DAY
+    assert collector(lake, days, versions=1).collect(UID, NAME).objects > 0
+    assert not read <= set(lake.store.objects)

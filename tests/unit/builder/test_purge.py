@@ -159,5 +159,6 @@ def test_purging_killed_anywhere_and_run_again(tmp_path: Path) -> None:
         assert lake.ids(k=10) == expected
         traced = Tracer(store=lake.store, catalog=lake.catalog, uid=UID, name=NAME, now=LATER).trace("j1")
         assert traced.holders == ()
-        assert {one.what for one in traced.steps} >= {Deed.REPLACED, Deed.REMOVED}
-        assert {key for one in traced.steps for key in one.objects}.isdisjoint(lake.store.objects)
+        assert traced.past is not None
+        assert {one.what for one in traced.past.steps} >= {Deed.REPLACED, Deed.REMOVED}
+        assert {key for one in traced.past.steps for key in one.objects}.isdisjoint(lake.store.objects)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.tiers import FANOUT, MAX_PENDING, MIN_ROWS_TO_BUILD, builds_due, run_to_merge
 from shardlake.catalog.base import Pointer, SegmentRow
+from shardlake.catalog.log import in_place_of
 from shardlake.limits import MAX_SEGMENT_ROWS
 
 POINTER = Pointer(
@@ -85,3 +88,26 @@ def test_a_build_begins_where_searches_pay_more_for_what_is_pending() -> None:
     assert builds_due([segment(1, 200_000)], POINTER) == 1
     assert builds_due([segment(number) for number in range(MAX_PENDING)], POINTER) == 1
     assert builds_due([], None) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "most"), [(lambda n: 1, 7.0), (lambda n: 1 + n % 20, 6.0), (lambda n: n % 3 * 400, 4.0)]
+)
+def test_an_item_is_written_again_but_a_few_times_and_few_segments_are_left(
+    rows: Callable[[int], int], most: float
+) -> None:
+    log: list[SegmentRow] = []
+    written, longest = 0, 0
+    sizes = [rows(number) for number in range(2_000)]
+    for number, count in enumerate(sizes, start=1):
+        log.append(segment(number, count))
+        while run := run_to_merge(log):
+            total = sum(row.rows for row in run)
+            assert total >= 2 * max(row.rows for row in run)
+            written += total
+            first = log.index(run[0])
+            log[first : first + len(run)] = [in_place_of(run, replace(run[-1], rows=total))]
+        longest = max(longest, len([row for row in log if row.rows < MAX_SEGMENT_ROWS / FANOUT]))
+
+    assert written <= most * sum(sizes)
+    assert longest <= 32

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.collect import Collector, Patience
 from builder.compact import compact
 from builder.erasures import record
 from builder.purge import purge
-from builder.trace import Holds, KeptBy, Trace, Tracer
+from builder.trace import Holds, Inbox, KeptBy, Trace, Tracer
+from builder.trace_steps import Past, Step, _read
 from shardlake.catalog.base import Alias, BuildState
 from shardlake.format import locations
-from shardlake.format.erasures import Deed, Erasure, decode_erasure, digest_of, encode_erasure
-from shardlake.testing import MemoryStore
+from shardlake.format.container import Container
+from shardlake.format.erasures import ERASURE_KIND, Deed, Erasure, decode_erasure, digest_of, encode_erasure, window
+from shardlake.testing import CountingStore, MemoryStore
+from shardlake.types import AttributeType
+from tests.fuses import Fuse, FusedStore, Killed
 from tests.lake import EPOCH, NAME, UID, Lake, item, schema
 
 DAY = timedelta(days=1)
@@ -70,9 +78,17 @@ def trace(lake: Lake, days: Days, item_id: str) -> Trace:
     return tracer(lake, days).trace(item_id)
 
 
+def steps_of(traced: Trace) -> tuple[Step, ...]:
+    assert traced.past is not None
+    assert (traced.past.since, traced.past.unreadable) == (None, 0)
+    return traced.past.steps
+
+
 def tidy(lake: Lake, days: Days) -> None:
-    """Collects and purges as after a build."""
-    Collector(lake.store, lake.catalog, days.now, PATIENCE).collect(UID, NAME)
+    """Collects and purges as after a build, and again a day later."""
+    for _ in range(2):
+        Collector(lake.store, lake.catalog, days.now, PATIENCE).collect(UID, NAME)
+        days.now += DAY
     purge(lake.store, lake.catalog, UID, lake.schema, now=days.now, min_share=0)
 
 
@@ -93,7 +109,7 @@ def test_an_item_that_lives_is_in_the_log_and_in_the_current_version(lake: Lake,
         ("segments", "id", "log"),
         ("versions", "item", "current"),
     }
-    assert traced.steps == ()
+    assert steps_of(traced) == ()
     assert traced.next is None
     assert found(trace(lake, days, "c")) == set()
     assert trace(lake, days, "c").looked_through == traced.looked_through == 4
@@ -110,10 +126,10 @@ def test_a_deletion_is_followed_to_the_object_that_was_removed_last(lake: Lake, 
     days.now += 2 * DAY
     tidy(lake, days)  # the first version goes, then the segments are written again
     traced = trace(lake, days, "secret")
-    assert {one.what for one in traced.steps} == {Deed.REPLACED, Deed.FORGOTTEN, Deed.REMOVED}
+    assert {one.what for one in steps_of(traced)} == {Deed.REPLACED, Deed.FORGOTTEN, Deed.REMOVED}
     left = [one for one in traced.holders if one.holds is Holds.ITEM]
     assert [one.kept_by for one in left] == [KeptBy.GRACE] * 2  # items and delta of the old segment
-    assert {one.until for one in left} == {"2026-12-08T12:00:00.000Z"}
+    assert {one.until for one in left} == {"2026-12-09T12:00:00.000Z"}
 
     days.now += 20 * DAY
     tidy(lake, days)
@@ -122,15 +138,15 @@ def test_a_deletion_is_followed_to_the_object_that_was_removed_last(lake: Lake, 
 
     traced = trace(lake, days, "secret")
     assert found(traced) == set()
-    steps = [(one.what, one.versions, len(one.objects)) for one in traced.steps]
+    steps = [(one.what, one.versions, len(one.objects)) for one in steps_of(traced)]
     assert (Deed.FORGOTTEN, (old,), 0) in steps
-    gone = {key for one in traced.steps for key in one.objects}
+    gone = {key for one in steps_of(traced) for key in one.objects}
     assert {key.split("/")[2] for key in gone} == {"segments", "versions"}
     assert locations.segment(UID, "segment-0001") in gone
     assert not any(key.startswith(locations.version_root(UID, current)) for key in gone)
     assert gone.isdisjoint(lake.store.objects)
-    assert [one.at for one in traced.steps] == sorted(one.at for one in traced.steps)
-    assert trace(lake, days, "never").steps == ()
+    assert [one.at for one in steps_of(traced)] == sorted(one.at for one in steps_of(traced))
+    assert steps_of(trace(lake, days, "never")) == ()
     assert lake.ids(k=10) == ["a", "b"]
 
 
@@ -152,7 +168,7 @@ def test_a_version_with_an_alias_keeps_what_it_has(lake: Lake, days: Days) -> No
     traced = trace(lake, days, "secret")
 
     assert ("versions", "item", "alias") in found(traced)
-    assert not [one for one in traced.steps if one.what is Deed.FORGOTTEN]
+    assert not [one for one in steps_of(traced) if one.what is Deed.FORGOTTEN]
     assert not [key for key, body in lake.store.objects.items() if b'"what":"forgotten"' in body]
 
 
@@ -166,10 +182,10 @@ def test_what_was_written_down_and_did_not_come_to_pass_counts_for_nothing(lake:
     record(lake.store, UID, Erasure(what=Deed.REMOVED, **told))  # type: ignore[arg-type]
     record(lake.store, UID, Erasure(what=Deed.FORGOTTEN, at="2026-11-24", versions=((version, 1),)))
 
-    assert trace(lake, days, "a").steps == ()
+    assert steps_of(trace(lake, days, "a")) == ()
 
     lake.store.delete(key)
-    assert [one.what for one in trace(lake, days, "a").steps] == [Deed.REMOVED]
+    assert [one.what for one in steps_of(trace(lake, days, "a"))] == [Deed.REMOVED]
 
 
 def test_what_compaction_replaced_is_told_when_it_is_removed(lake: Lake, days: Days) -> None:
@@ -184,7 +200,7 @@ def test_what_compaction_replaced_is_told_when_it_is_removed(lake: Lake, days: D
     traced = trace(lake, days, "a")
 
     assert found(traced) == {("segments", "item", "log"), ("segments", "id", "log")}
-    assert [(one.what, one.objects) for one in traced.steps] == [
+    assert [(one.what, one.objects) for one in steps_of(traced)] == [
         (Deed.REMOVED, (locations.segment(UID, "segment-0001"),))
     ]
 
@@ -226,7 +242,7 @@ def test_requests_in_the_inbox_are_counted(lake: Lake, days: Days) -> None:
 
     traced = trace(lake, days, "a")
 
-    assert (traced.batches, traced.oldest_batch) == (2, "2026-11-23T12:00:00.000Z")
+    assert traced.beside == Inbox(batches=2, oldest="2026-11-23T12:00:00.000Z")
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
@@ -243,9 +259,105 @@ def test_a_record_is_read_as_it_was_written() -> None:
         versions=(("v", 2),),
     )
 
-    read = decode_erasure(encode_erasure(written))
+    file = Container(encode_erasure(written), ERASURE_KIND)
+    read = decode_erasure(file.meta, file.array("id"), file.array("of"))
 
     assert read.had(digest_of("a")) == ("x", "z")
     assert read.had(digest_of("c")) == ()
     assert read.objects == written.objects
     assert (read.what, read.into, read.begins, read.floor, read.versions) == (Deed.REPLACED, "w", 3, 7, (("v", 2),))
+
+
+@given(st.integers(0, 3_000), st.integers(0, 2**32))
+def test_an_id_among_many_lies_in_its_window(rows: int, seed: int) -> None:
+    names = [f"{seed}-{number}" for number in range(rows)]
+    ids = np.stack([digest_of(name) for name in names]) if names else np.empty((0, 2), np.uint64)
+    made = Erasure(what=Deed.REMOVED, at="t", objects=("x",), ids=ids, of=np.zeros(rows, np.uint32)).sorted_by_id()
+
+    assert (np.diff(made.ids[:, 0].astype(object)) >= 0).all()
+    for name in [*names[:5], "none"]:
+        first, last = window(digest_of(name), rows)
+        assert 0 <= first <= last <= rows
+        inside = (made.ids[first:last] == digest_of(name)).all(axis=1).sum()
+        assert inside == (made.ids == digest_of(name)).all(axis=1).sum()
+
+
+def test_an_id_of_a_large_record_is_found_by_small_reads() -> None:
+    ids = np.stack([digest_of(f"i{number}") for number in range(20_000)])
+    store = MemoryStore()
+    made = Erasure(what=Deed.REMOVED, at="t", objects=("x",), ids=ids, of=np.zeros(20_000, np.uint32))
+    store.put("e", encode_erasure(made))
+    lopsided = np.array(ids)
+    lopsided[:, 0] = np.arange(20_000)  # no digests: whatever they are, they are found
+    store.put("l", encode_erasure(replace(made, ids=lopsided)))
+    counting = CountingStore(store)
+
+    assert all(_read(counting, digest_of(f"i{n}"), "e").had == ("x",) for n in range(100))  # type: ignore[union-attr]
+    assert _read(counting, digest_of("none"), "e").had == ()  # type: ignore[union-attr]
+    assert counting.bytes_read < 101 * 120_000
+    assert all(_read(store, lopsided[n], "l").had == ("x",) for n in (0, 7, 19_999))  # type: ignore[union-attr]
+
+
+def test_a_record_that_cannot_be_read_is_counted(lake: Lake, days: Days) -> None:
+    put(lake, "a")
+    lake.store.put(locations.erasure(UID, "2026-x"), b"nonsense")
+
+    past = trace(lake, days, "a").past
+
+    assert past is not None
+    assert (past.steps, past.unreadable) == ((), 1)
+
+
+def test_an_item_that_lives_is_found_though_it_is_compacted_and_purged_between_two_pages(
+    lake: Lake, days: Days
+) -> None:
+    for number in range(8):
+        put(lake, f"live{number}")
+    days.now += 40 * DAY
+    seen, after = [], None
+    for number in range(100):
+        page = tracer(lake, days, page_objects=1).trace("live7", after)
+        seen += page.holders
+        after = page.next
+        if number == 3:
+            compact(lake.store, lake.catalog, UID, lake.schema)
+            Collector(lake.store, lake.catalog, days.now, PATIENCE).collect(UID, NAME)
+        if after is None:
+            break
+
+    assert any(one.holds is Holds.ITEM for one in seen)
+
+
+@pytest.mark.parametrize("count", range(12))
+def test_nothing_is_left_of_what_a_trace_says_is_gone_though_its_collector_is_killed(
+    tmp_path: Path, days: Days, count: int
+) -> None:
+    lake = Lake(schema(attributes={"note": AttributeType.TEXT}), tmp_path, store=MemoryStore(now=days), now=days)
+    lake.add([item("secret", {"v": [1, 0, 0, 1]}, note="unheardofword"), item("a", {"v": [1, 0, 0, 1]})])
+    build(lake, 1)
+    lake.delete("secret")
+    build(lake, 2)
+    days.now += 60 * DAY
+    fused = FusedStore(lake.store, Fuse(None, Killed), Fuse(count, Killed, frozenset({"delete"})))
+    for _ in range(4):
+        with suppress(Killed):
+            Collector(fused, lake.catalog, days.now, PATIENCE).collect(UID, NAME)
+        purge(lake.store, lake.catalog, UID, lake.schema, now=days.now, min_share=0)
+        days.now += DAY
+
+        traced = trace(lake, days, "secret")
+        holding = {key for key, body in lake.store.objects.items() if b"unheardofword" in body}
+        assert holding == set() or any(one.holds is not Holds.ID for one in traced.holders)
+        gone = {key for one in steps_of(traced) if one.what is Deed.REMOVED for key in one.objects}
+        assert not [key for key in lake.store.objects if key.startswith(tuple(gone))]
+    assert trace(lake, days, "secret").past != Past()
+
+
+def test_an_item_that_was_written_again_is_not_told_as_one_that_was_erased(lake: Lake, days: Days) -> None:
+    put(lake, "a", "b")
+    put(lake, "a")
+    build(lake, 1)
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=days.now, min_share=0) == 1
+
+    assert steps_of(trace(lake, days, "a")) == ()
+    assert ("segments", "item", "log") in found(trace(lake, days, "a"))

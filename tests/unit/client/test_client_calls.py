@@ -126,9 +126,9 @@ def test_items_encode_health_and_versions_have_typed_answers(on: Both, api: Fake
 def test_a_trace_is_asked_for_page_by_page(on: Both, api: FakeApi) -> None:
     found = on(lambda client: client.collection("c").trace_item("a"))
     assert api.body() == {"id": "a", "after": "data/u/segments/s.seg"}
-    assert (found.looked_through, found.batches, found.is_gone) == (4, 3, False)
+    assert (found.looked_through, found.beside["batches"], found.is_gone) == (4, 3, False)
     assert [one["holds"] for one in found.holders] == ["item", "id"]
-    assert [one["what"] for one in found.steps] == ["replaced"]
+    assert [one["what"] for one in found.past["steps"]] == ["replaced"]
     assert on(lambda client: client.collection("c").trace_item("gone")).is_gone
 
 
