@@ -25,6 +25,7 @@ ROWS_PER_CENTROID = 64  # of the sample; faiss warns below 39
 MAX_SAMPLE_ROWS = 262_144
 KMEANS_ITERATIONS = 10
 PQ_SAMPLE_ROWS = 65_536
+FEW_POINTS = 1_024  # whose singular value decomposition takes no time
 _ROWS_TOGETHER = 4_096  # scored against all centroids: a product of this size pays for starting it
 _SCORES_BYTES = 16 * 1024 * 1024  # of these scores, however many centroids there are
 _NUDGE = 1 / 1024  # of each component, by which the halves of a split list differ: as in faiss's k-means
@@ -222,16 +223,15 @@ def _split(  # noqa: PLR0917  # private and recursive: names at each call would 
     _split(centroids, weights, ordered[cut:], groups - left, first + left, labels)
 
 
-def _widest(points: Float32Array) -> Float64Array:
-    """Returns (d,) the direction in which (n, d) centred points vary most; its greatest component is positive.
+def _widest(points: Float32Array) -> Float32Array | Float64Array:
+    """Returns (d,) the direction in which (n, d) centred points vary most.
 
-    By the smaller of both products of the points with themselves: a singular value decomposition finds all directions,
+    Of many by the product of the points with themselves: a singular value decomposition finds more than is asked for,
     and takes minutes of thousands of centroids.
     """
+    if len(points) <= FEW_POINTS:
+        few: Float32Array = np.linalg.svd(points, full_matrices=False)[2][0]
+        return few
     wide = points.astype(np.float64)
-    if len(wide) > wide.shape[1]:
-        direction = np.linalg.eigh(wide.T @ wide)[1][:, -1]
-    else:
-        direction = wide.T @ np.linalg.eigh(wide @ wide.T)[1][:, -1]
-    found: Float64Array = direction * np.copysign(1.0, direction[np.abs(direction).argmax()])
-    return found
+    many: Float64Array = np.linalg.eigh(wide.T @ wide)[1][:, -1]
+    return many
