@@ -53,7 +53,7 @@ arch: setup  ## which room may import which
 	PYTHONPATH=src:. .venv/bin/lint-imports
 
 infra: setup  ## cfn-lint
-	.venv/bin/cfn-lint infra/template.yaml
+	.venv/bin/cfn-lint infra/template.yaml infra/batch.yaml
 
 pytest: setup  ## all tests, slowest named
 	$(PY) -m pytest --durations=20 $(ARGS)

@@ -114,6 +114,12 @@ class WatchedCatalog(MemoryCatalog):
         if self._watch is not None:
             self._watch(row.stage, row.progress)
 
+    def report_build(self, uid: str, row: BuildRow) -> bool:
+        """Writes how far a build is."""
+        if self._watch is not None:
+            self._watch(row.stage, row.progress)
+        return super().report_build(uid, row)
+
 
 def _lake(folder: Path) -> tuple[CollectionSchema, list[SegmentRow]]:
     lake = orjson.loads((folder / LAKE).read_bytes())

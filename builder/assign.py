@@ -5,6 +5,7 @@ With several threads the next part is read, and the one before written, while th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -63,10 +64,19 @@ class _Placed:
     spaces: dict[str, _Listed]
 
 
-def assign(context: BuildContext, found: Survey, trained: dict[str, TrainedSpace], dealing: Dealing) -> None:
-    """Writes the artefacts of all parts that do not stand yet. Spaces computed from others have no part in it."""
+def assign(
+    context: BuildContext,
+    found: Survey,
+    trained: dict[str, TrainedSpace],
+    dealing: Dealing,
+    parts: Iterable[int],
+) -> None:
+    """Writes the artefacts of some parts, where they do not stand yet; a part is made of nothing but its own segments.
+
+    Spaces computed from others have no part in it.
+    """
     trained = {name: space for name, space in trained.items() if space.spec.source is None}
-    wanted = [number for number in range(len(found.parts)) if not context.has(part_name(number))]
+    wanted = [number for number in parts if not context.has(part_name(number))]
     with beside(context.threads) as reader, beside(context.threads) as writer:
         written: Future[None] | None = None
         for items in ahead(reader, [partial(_gather, context, found, trained, number) for number in wanted]):

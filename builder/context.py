@@ -77,6 +77,18 @@ class BuildContext:
             return None
         return Container(data, ARTEFACT_KIND)
 
+    def standing(self, name: str) -> Container:
+        """Returns an artefact that an earlier stage has made.
+
+        Raises:
+            Unavailable: when it is not there, since another run has finished: run this one again, and it finds the
+                commit.
+        """
+        stored = self.load(name)
+        if stored is None:
+            raise Unavailable("another run of this build has finished meanwhile", artefact=name)
+        return stored
+
     def has(self, name: str) -> bool:
         """Returns whether an artefact stands."""
         try:
@@ -100,8 +112,5 @@ class BuildContext:
         try:
             self.store.put_if_absent(self.artefact_key(name), data)
         except Conflict:
-            standing = self.load(name)
-            if standing is None:
-                raise Unavailable("another run of this build has finished meanwhile", artefact=name) from None
-            return standing
+            return self.standing(name)
         return Container(data, ARTEFACT_KIND)

@@ -68,6 +68,15 @@ def survey(context: BuildContext) -> Survey:
     return _decode(stored)
 
 
+def standing(context: BuildContext) -> Survey:
+    """Returns the survey that this build has made.
+
+    Raises:
+        Unavailable: when it does not stand, since another run has finished and removed it.
+    """
+    return _decode(context.standing(NAME))
+
+
 def _make(context: BuildContext) -> Container:
     pointer = context.catalog.pointer(context.uid)
     skipped = pointer.skipped if pointer else ()
@@ -89,9 +98,11 @@ def _make(context: BuildContext) -> Container:
         "encoders": _one_encoder_a_space([ids.encoders for ids, rows in zip(read, live, strict=True) if rows.any()]),
         "through": through,
         "skipped": skipped,
+        "rows": [len(rows) for rows in live],
         "parts": parts_of([int(rows.sum()) for rows in live], [row.bytes for row in segments], context.part_rows),
     }
-    return context.save(NAME, {f"live/{i}": rows.view(np.uint8) for i, rows in enumerate(live)}, meta)
+    # A bit a row, in one block: whoever does a step of the build reads all of it.
+    return context.save(NAME, {"live": np.packbits(np.concatenate(live))}, meta)
 
 
 def _decode(stored: Container) -> Survey:
@@ -100,12 +111,20 @@ def _decode(stored: Container) -> Survey:
         version=meta["version"],
         parent=meta["parent"],
         segments=tuple((segment_id, key) for segment_id, key in meta["segments"]),
-        live=tuple(stored.array(f"live/{i}").view(bool) for i in range(len(meta["segments"]))),
+        live=_live(stored),
         parts=tuple(tuple(part) for part in meta["parts"]),
         encoders=meta["encoders"],
         through=meta.get("through", 0),  # not of a build that an older release began
         skipped=tuple((first, last) for first, last in meta.get("skipped", ())),
     )
+
+
+def _live(stored: Container) -> tuple[BoolArray, ...]:
+    """Returns the live rows of each segment."""
+    if "rows" not in stored.meta:  # of a build that an older release began
+        return tuple(stored.array(f"live/{i}").view(bool) for i in range(len(stored.meta["segments"])))
+    ends = np.cumsum(stored.meta["rows"])
+    return tuple(np.split(np.unpackbits(stored.array("live"), count=int(ends[-1])).view(bool), ends[:-1]))
 
 
 def _one_encoder_a_space(found: Sequence[dict[str, str]]) -> dict[str, str]:

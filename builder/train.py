@@ -20,7 +20,7 @@ from shardlake.core.choosing import choose_transform
 from shardlake.core.ivf_pq import Codebook
 from shardlake.core.vectors import pad, padded_dimension, prepare
 from shardlake.format.container import Container
-from shardlake.types import Float32Array, IndexType, Int64Array, Metric, SpaceSpec
+from shardlake.types import CollectionSchema, Float32Array, IndexType, Int64Array, Metric, SpaceSpec
 
 CODED = frozenset({IndexType.IVF_PQ, IndexType.IVF_RABITQ})
 
@@ -98,6 +98,11 @@ def train(context: BuildContext, found: Survey, dealing: Dealing) -> dict[str, T
         if spec.source is not None
     }
     return {spec.name: (stored | derived)[spec.name] for spec in context.schema.spaces}
+
+
+def artefacts(schema: CollectionSchema) -> list[str]:
+    """Returns the names of the artefacts that training leaves."""
+    return [_name(spec) for spec in schema.spaces]
 
 
 def _name(spec: SpaceSpec) -> str:

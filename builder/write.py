@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from builder.beside import beside, written_beside
-from builder.context import BuildContext
+from builder.context import ARTEFACT_KIND, BuildContext
 from builder.gather import ShardRows, gather
 from builder.layout import ShardItems, lay_down
+from builder.ranged import RangedFile
 from builder.survey import Survey
 from builder.terms import write_terms
 from builder.train import TrainedSpace
 from builder.write_space import SpaceInShard
 from shardlake.catalog.base import ShardRow
 from shardlake.format import locations
-from shardlake.format.container import Container, ContainerWriter
+from shardlake.format.container import ContainerWriter
 from shardlake.format.shard import SHARD_KIND
 from shardlake.types import Int64Array
 
@@ -30,32 +32,36 @@ def write(
     context: BuildContext,
     found: Survey,
     trained: dict[str, TrainedSpace],
-    shards: int,
-    collected: Callable[[], None],
-) -> list[ShardRow]:
-    """Writes the shards that do not stand yet; returns the shard map.
+    shards: range,
+    *,
+    of: int,
+    collected: Callable[[], None] = lambda: None,
+) -> None:
+    """Writes some shards, where they do not stand yet; all parts must stand.
 
     Args:
+        shards: to write. of: how many the version has.
         collected: called, of each shard written, when its columns are parsed: what goes on beside the writing anyway
             does it then with a core that has no other work.
     """
-    rows = []
-    for shard_id in range(shards):
-        context.report("write", 0.45 + 0.35 * shard_id / shards)
-        stored = context.load(shard_name(shard_id)) or _write_shard(context, found, trained, shard_id, collected)
-        rows.append(_decode(stored))
-    return rows
+    for shard_id in shards:
+        context.report("write", 0.45 + 0.35 * shard_id / of)
+        if not context.has(shard_name(shard_id)):
+            _write_shard(context, found, trained, shard_id, collected)
+
+
+def shard_map(context: BuildContext, shards: int) -> list[ShardRow]:
+    """Returns the shard map of shards that all stand. Cost: a read of the end of each one's artefact."""
+    keys = (context.artefact_key(shard_name(shard_id)) for shard_id in range(shards))
+    return [_decode(RangedFile(context.store, key, ARTEFACT_KIND).meta) for key in keys]
 
 
 def labels(context: BuildContext, shard_id: int) -> Int64Array:
     """Returns (rows, 2) int64: part number and row in the part of each row of a written shard."""
-    stored = context.load(shard_name(shard_id))
-    assert stored is not None
-    return stored.array("labels")
+    return context.standing(shard_name(shard_id)).array("labels")
 
 
-def _decode(stored: Container) -> ShardRow:
-    meta = stored.meta
+def _decode(meta: dict[str, Any]) -> ShardRow:
     return ShardRow(
         shard_id=meta["shard_id"],
         key=meta["key"],
@@ -75,7 +81,7 @@ def _write_shard(
     trained: dict[str, TrainedSpace],
     shard_id: int,
     collected: Callable[[], None],
-) -> Container:
+) -> None:
     stored = [name for name, space in trained.items() if space.spec.source is None]
     rows = gather(context, shard_id, len(found.parts), stored)
     items = ShardItems(ids=rows.ids, payloads=rows.payloads, order=_row_order(rows, next(iter(trained))))
@@ -111,7 +117,7 @@ def _write_shard(
         "zone_maps": facts.zone_maps,
         "summaries": facts.summaries,
     }
-    return context.save(shard_name(shard_id), {"labels": rows.labels[items.order]}, meta)
+    context.save(shard_name(shard_id), {"labels": rows.labels[items.order]}, meta)
 
 
 def _row_order(rows: ShardRows, primary: str) -> Int64Array:

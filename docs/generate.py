@@ -76,13 +76,14 @@ def figures() -> str:
 def pages() -> dict[Path, Callable[[], str]]:
     """Returns what writes each generated page."""
     from benchmarks import report
-    from docs import make_limits
+    from docs import make_limits, make_scale
     from shardlake.cli import reference
     from shardlake.contracts import openapi
 
     return {
         ROOT / "README.md": readme,
         ROOT / "docs/limits.md": make_limits.page,
+        ROOT / "docs/scale.md": make_scale.page,
         ROOT / "docs/benchmarks.md": report.page,
         ROOT / "docs/cli.md": reference.reference,
         ROOT / "docs/openapi.json": openapi.text,
@@ -91,7 +92,7 @@ def pages() -> dict[Path, Callable[[], str]]:
 
 def main() -> int:
     """Writes, or checks."""
-    stale = [path for path, make in pages().items() if path.read_text() != make()]
+    stale = [path for path, make in pages().items() if not path.exists() or path.read_text() != make()]
     if "--check" not in sys.argv:
         for path, make in pages().items():
             path.write_text(make())

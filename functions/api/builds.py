@@ -10,23 +10,27 @@ import orjson
 
 from functions.api.world import World
 from shardlake.catalog.base import AUTOMATIC, Alias, BuildRow, BuildState, CollectionRow, Pointer
+from shardlake.contracts.build import MAX_BUILD_ID_CHARS, BuildModel
 from shardlake.contracts.common import parse_object, validated
 from shardlake.contracts.http import Request, Response, json_response
 from shardlake.contracts.rollback import RollbackModel
 from shardlake.errors import Conflict, ErrorKind, InvalidInput, NotFound, ShardlakeError, Unavailable
 
 QUEUED = "queued"
-MAX_BUILD_ID_CHARS = 64
 # How long a living build may be silent. Queued: as long as Lambda keeps its event (template: 6 h). Running: it speaks
 # at each of its starts, and one run has 15 minutes; then comes a pause of some minutes, or the last run is over.
 SILENCE = {BuildState.QUEUED: timedelta(hours=6, minutes=15), BuildState.RUNNING: timedelta(hours=1)}
 
 
 def post_build(world: World, request: Request, *, name: str) -> Response:
-    """Starts a build of everything taken in so far: 202; nothing taken in yet: 409 nothing-to-build."""
-    if request.body.strip() and parse_object(request.body):
-        raise InvalidInput("a build takes no parameters")
+    """Starts a build of everything taken in so far, or one that has failed once more: 202.
+
+    Nothing taken in yet: 409 nothing-to-build.
+    """
+    asked = validated(BuildModel, parse_object(request.body) if request.body.strip() else {})
     row = world.collection(name)
+    if asked.retry is not None:
+        return _retry(world, row, asked.retry, asked.distributed)
     if all(segment.is_mark for segment in world.catalog.segments(row.uid)):
         raise Conflict("nothing has been taken in yet", kind=ErrorKind.NOTHING_TO_BUILD, collection=name)
     now = world.timestamp()
@@ -41,7 +45,20 @@ def post_build(world: World, request: Request, *, name: str) -> Response:
         updated_at=now,
     )
     world.catalog.put_build(row.uid, build)
-    _start(world, row, build)
+    _start(world, row, build, asked.distributed)
+    return json_response(202, _body(build))
+
+
+def _retry(world: World, row: CollectionRow, build_id: str, distributed: bool | None) -> Response:
+    """Starts a build that has failed once more, under its own id: what stands of it is not made again."""
+    failed = _as_it_is(world.catalog.get_build(row.uid, build_id), world.now())
+    if failed.state is not BuildState.FAILED:
+        raise InvalidInput("only a build that has failed can be retried", build_id=build_id, state=failed.state)
+    build = replace(
+        failed, state=BuildState.QUEUED, progress=0.0, stage=QUEUED, error=None, updated_at=world.timestamp()
+    )
+    world.catalog.put_build(row.uid, build)
+    _start(world, row, build, distributed, attempt=build.updated_at)
     return json_response(202, _body(build))
 
 
@@ -77,10 +94,12 @@ def rollback(world: World, request: Request, *, name: str) -> Response:
     return json_response(200, _version(pointer, world.catalog.aliases(row.uid)))
 
 
-def _start(world: World, row: CollectionRow, build: BuildRow) -> None:
-    message = orjson.dumps({"collection": row.name, "build_id": build.build_id})
+def _start(world: World, row: CollectionRow, build: BuildRow, distributed: bool | None, *, attempt: str = "") -> None:
+    message: dict[str, object] = {"collection": row.name, "build_id": build.build_id}
+    message |= {} if distributed is None else {"distributed": distributed}
+    message |= {"attempt": attempt} if attempt else {}
     try:
-        world.invoker.start(world.settings.build_function, message)
+        world.invoker.start(world.settings.build_function, orjson.dumps(message))
     except ShardlakeError as error:
         body = orjson.dumps(error.to_body()["error"], default=str).decode()
         world.catalog.put_build(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-import orjson
 
 from builder import job
 from builder.collect import DEFAULT_PATIENCE, Collector, Patience
@@ -17,7 +15,8 @@ from builder.dropped import DroppedCollector
 from builder.purge import purge
 from builder.removal import Collected
 from builder.trace import Trace, Tracer
-from shardlake.catalog.base import AUTOMATIC, BuildRow, BuildState, Catalog, CollectionRow, Pointer
+from functions.build.keeper import ENDED, Keeper
+from shardlake.catalog.base import AUTOMATIC, BuildRow, Catalog, CollectionRow, Pointer
 from shardlake.contracts.collection import schema_of_body
 from shardlake.core.threads import threads
 from shardlake.errors import Conflict, ErrorKind, InternalError, ShardlakeError
@@ -26,7 +25,6 @@ from shardlake.store.base import ObjectStore
 from shardlake.types import CollectionSchema
 
 PART_BYTES = 256 * MIB  # of vectors: a quarter of what a block may be, and several parts of a small function
-ENDED = frozenset({BuildState.DONE, BuildState.FAILED})
 
 
 def rows_of_a_part(schema: CollectionSchema) -> int:
@@ -65,16 +63,20 @@ class Builds:
         row = self.catalog.get_build(found.uid, build_id)
         if row.state in ENDED:
             return row
-        keeper = _Keeper(self, found.uid, row)
+        keeper = Keeper(self.catalog, found.uid, row, self.clock)
+        return self._finish(self.context_of(found, keeper, scratch), keeper)
+
+    def context_of(self, found: CollectionRow, keeper: Keeper, scratch: Path) -> BuildContext:
+        """Returns what the stages of a build are given."""
         schema = schema_of_body(found.body)
-        context = BuildContext(
+        return BuildContext(
             store=self.store,
             catalog=self.catalog,
             collection=found.name,
             uid=found.uid,
             body=found.body,
             schema=schema,
-            build_id=build_id,
+            build_id=keeper.row.build_id,
             part_rows=min(self.part_rows, rows_of_a_part(schema)),
             scratch=scratch,
             report=keeper.report,
@@ -82,7 +84,6 @@ class Builds:
             threads=self.threads,
             encode_texts=self.encode_texts,
         )
-        return self._finish(context, keeper)
 
     def compact(self, collection: str) -> int:
         """Merges pending segments of a collection; returns how many segments are fewer.
@@ -144,50 +145,39 @@ class Builds:
     def _collector(self) -> Collector:
         return Collector(self.store, self.catalog, datetime.fromisoformat(self.clock()), self.patience)
 
-    def _finish(self, context: BuildContext, keeper: _Keeper) -> BuildRow:
+    def _finish(self, context: BuildContext, keeper: Keeper) -> BuildRow:
         try:
             with threads(self.threads):
-                pointer = _run(context)
+                pointer = _run(context, keeper)
         except ShardlakeError as error:
             if error.retryable:
                 raise
             return keeper.fail(error)
         except Exception as exc:
-            keeper.fail(
-                InternalError("the build broke on our side", kind=ErrorKind.INTERNAL, raised=type(exc).__name__)
-            )
+            keeper.fail(broken(exc))
             raise
-        return keeper.put(state=BuildState.DONE, progress=1.0, stage="done", version=pointer.version)
+        return keeper.finish(pointer.version)
 
 
-def _run(context: BuildContext) -> Pointer:
-    """Runs a build; one that somebody asked for is run once more where another build has committed before it.
+def broken(exc: Exception) -> InternalError:
+    """Returns the error of a build that raised what nobody foresaw."""
+    return InternalError("the build broke on our side", kind=ErrorKind.INTERNAL, raised=type(exc).__name__)
+
+
+def lost_to_another(error: Exception, build_id: str) -> bool:
+    """Returns whether a build is to be run once more: somebody asked for it, and another one has committed before it.
 
     One that began by itself is not: what it was to fold in has been folded in.
     """
+    is_lost = isinstance(error, Conflict) and error.kind is ErrorKind.COMMIT_CONFLICT
+    return is_lost and not build_id.startswith(AUTOMATIC)
+
+
+def _run(context: BuildContext, keeper: Keeper) -> Pointer:
     try:
         return job.run(context)
     except Conflict as conflict:
-        if conflict.kind is not ErrorKind.COMMIT_CONFLICT or context.build_id.startswith(AUTOMATIC):
+        if not lost_to_another(conflict, context.build_id):
             raise
+    keeper.restart()
     return job.run(context)
-
-
-class _Keeper:
-    """Writes the row of one build."""
-
-    def __init__(self, builds: Builds, uid: str, row: BuildRow) -> None:
-        self._builds = builds
-        self._uid = uid
-        self._row = row
-
-    def report(self, stage: str, progress: float) -> None:
-        self.put(state=BuildState.RUNNING, stage=stage, progress=round(progress, 3))
-
-    def fail(self, error: ShardlakeError) -> BuildRow:
-        return self.put(state=BuildState.FAILED, error=orjson.dumps(error.to_body()["error"], default=str).decode())
-
-    def put(self, **changes: object) -> BuildRow:
-        self._row = replace(self._row, updated_at=self._builds.clock(), **changes)  # type: ignore[arg-type]  # BuildRow's own fields
-        self._builds.catalog.put_build(self._uid, self._row)
-        return self._row

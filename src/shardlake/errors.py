@@ -84,6 +84,7 @@ class ErrorKind(StrEnum):
     TOO_MANY_VALUES = "too-many-values"
     ALIAS_NOT_FOUND = "alias-not-found"
     EVENT_TOO_LATE = "event-too-late"
+    BUILD_FAILED = "build-failed"
 
 
 class ShardlakeError(Exception):
@@ -239,6 +240,7 @@ _CLASS_OF: dict[type[ShardlakeError], tuple[ErrorKind, ...]] = {
         ErrorKind.NOTHING_TO_BUILD,
         ErrorKind.ENCODER_CHANGED,
         ErrorKind.TOO_MANY_VALUES,
+        ErrorKind.BUILD_FAILED,
     ),
     Overloaded: (ErrorKind.THROTTLED,),
     FormatError: (

@@ -40,6 +40,8 @@ class Settings:
     memory_mb: int = 0
     function_name: str = ""
     build_threads: int = 1  # of faiss in a build; more only where the cores are its own
+    build_machine: str = ""  # the state machine for builds on many machines; empty: every build is one run
+    distributed_rows: int = 0  # taken in, from which on builds go there by themselves; 0: only those asked to
     recall_sample_rate: float = 0.01  # of answered searches, that are repeated exactly to check their recall; 0: none
 
     @classmethod

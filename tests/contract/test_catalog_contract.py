@@ -327,17 +327,20 @@ def test_receipts_are_found_among_five_hundred_keys_of_any_length(catalog: Catal
     assert catalog.receipts("u", []) == {}
 
 
+QUEUED = BuildRow(
+    build_id="b1",
+    state=BuildState.QUEUED,
+    progress=0.0,
+    stage="",
+    version=None,
+    error=None,
+    created_at="2026-11-23T12:00:00Z",
+    updated_at="2026-11-23T12:00:00Z",
+)
+
+
 def test_a_build_is_as_last_written(catalog: Catalog) -> None:
-    row = BuildRow(
-        build_id="b1",
-        state=BuildState.QUEUED,
-        progress=0.0,
-        stage="",
-        version=None,
-        error=None,
-        created_at="2026-11-23T12:00:00Z",
-        updated_at="2026-11-23T12:00:00Z",
-    )
+    row = QUEUED
     done = replace(row, state=BuildState.DONE, progress=1 / 3, stage="commit", version="000001-a", error="{}")
     catalog.put_build("u", row)
     assert catalog.get_build("u", "b1") == row
@@ -348,3 +351,24 @@ def test_a_build_is_as_last_written(catalog: Catalog) -> None:
     with pytest.raises(NotFound) as caught:
         catalog.get_build("u", "b2")
     assert caught.value.kind is ErrorKind.BUILD_NOT_FOUND
+
+
+def test_progress_of_a_build_never_goes_back(catalog: Catalog) -> None:
+    early, late = (replace(QUEUED, state=BuildState.RUNNING, progress=done) for done in (0.25, 0.5))
+
+    assert catalog.report_build("u", early)
+    assert catalog.report_build("u", late)
+    assert catalog.report_build("u", late)
+    assert not catalog.report_build("u", early)
+
+    assert catalog.get_build("u", "b1") == late
+
+
+@pytest.mark.parametrize("end", [BuildState.DONE, BuildState.FAILED])
+def test_a_late_report_does_not_undo_the_end_of_a_build(catalog: Catalog, end: BuildState) -> None:
+    ended = replace(QUEUED, state=end, progress=0.5)
+    catalog.put_build("u", ended)
+
+    assert not catalog.report_build("u", replace(QUEUED, state=BuildState.RUNNING, progress=0.9))
+
+    assert catalog.get_build("u", "b1") == ended

@@ -11,14 +11,29 @@ from typing import Any
 import pytest
 from cfnlint.api import lint_file
 
+from builder.stages import Stage
+from functions.build.steps import FAILED, NUMBERS
 from functions.ingest.events import MAX_DELIVERIES
 from shardlake import limits
+from shardlake.contracts.build import StepModel
+from shardlake.errors import ShardlakeError
 from shardlake.settings import Settings
-from tests.infra.template import FUNCTIONS, PATH, TEMPLATE, as_list, environment, of_type, statements
+from tests.infra.template import (
+    FUNCTIONS,
+    PATH,
+    TEMPLATE,
+    as_list,
+    definition_of,
+    environment,
+    of_type,
+    statements,
+    tasks,
+)
 
 API_LIMIT_S = 30  # API Gateway, HTTP and REST (AWS quotas, 2026-11)
 MAX_TEMPLATE_BYTES = 51_200  # of a TemplateBody
 
+STATES = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
 LAMBDA = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}"
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
@@ -67,12 +82,23 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "s3:DeleteObject": {"data/*", "inbox/*/.api/*"},
         "s3:ListBucket": {"Bucket"},
         "lambda:InvokeFunction": {"EncodeFunction"},
+        # Its own machine, or that of infra/batch.yaml in its place.
+        "states:StartExecution": {f"{STATES}:stateMachine:${{Name}}-build", "BuildMachineArn"},
+    },
+    "BuildMachineRole": {
+        "lambda:InvokeFunction": {"BuildFunction"},
+        "states:StartExecution": {f"{STATES}:stateMachine:${{Name}}-build"},
+        "states:DescribeExecution": {f"{STATES}:execution:${{Name}}-build/*"},
+        "states:StopExecution": {f"{STATES}:execution:${{Name}}-build/*"},
     },
 }
+WITHOUT_LOGS = {"BuildMachineRole"}
 
 
 def place(resource: Any) -> str:
     """Returns a short name of a statement's resource: a logical id, or a prefix in the bucket."""
+    if "Ref" in resource:
+        return str(resource["Ref"])
     if "Fn::GetAtt" in resource:
         logical, attribute = resource["Fn::GetAtt"]
         assert attribute == "Arn"
@@ -165,7 +191,7 @@ def test_a_role_may_do_exactly_what_is_written_down(role: str) -> None:
     logs: set[str] = set()
     for statement in statements(role):
         assert statement["Effect"] == "Allow"
-        places = {place(resource) for resource in as_list(statement["Resource"])}
+        places = {place(resource) for one in as_list(statement["Resource"]) for resource in either(one)}
         for action in as_list(statement["Action"]):
             assert "*" not in action
             if action in LOGS:
@@ -174,8 +200,13 @@ def test_a_role_may_do_exactly_what_is_written_down(role: str) -> None:
                 found.setdefault(action, set()).update(places)
 
     assert found == ALLOWED[role]
-    assert len(logs) == 1
+    assert len(logs) == (role not in WITHOUT_LOGS)
     assert all(resource.split(":log-group:")[1].endswith(f"-{kebab(role)}:*") for resource in logs)
+
+
+def either(resource: Any) -> list[Any]:
+    """Returns both resources where a condition chooses, else the one."""
+    return resource["Fn::If"][1:] if "Fn::If" in resource else [resource]
 
 
 def kebab(role: str) -> str:
@@ -189,10 +220,11 @@ def test_only_tracing_which_knows_no_resources_is_granted_everywhere() -> None:
 
     assert set(statement["Action"]) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
     assert PATH.read_text().count('Resource: "*"') == 1
-    for role in of_type("AWS::IAM::Role").values():
-        assert role["ManagedPolicyArns"] == [{"Ref": "TracePolicy"}]
+    for name, role in of_type("AWS::IAM::Role").items():
+        is_function = name != "BuildMachineRole"
+        assert role.get("ManagedPolicyArns") == ([{"Ref": "TracePolicy"}] if is_function else None)
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert trust["Principal"] == {"Service": "lambda.amazonaws.com" if is_function else "states.amazonaws.com"}
 
 
 def test_the_bucket_is_private_encrypted_and_kept() -> None:
@@ -218,6 +250,50 @@ def test_a_deploy_without_a_word_about_it_is_not_open() -> None:
     routes = [*of_type("AWS::ApiGatewayV2::Route").values(), *of_type("AWS::ApiGateway::Method").values()]
     assert len(routes) == 19
     assert all(route["AuthorizationType"] == {"Ref": "AuthorizationType"} for route in routes)
+
+
+def machine() -> dict[str, Any]:
+    """Returns the definition of the build machine, with its pieces in their places."""
+    return definition_of(of_type("AWS::StepFunctions::StateMachine")["BuildMachine"])
+
+
+def test_the_machine_asks_for_every_stage_of_a_build_in_its_order() -> None:
+    states = machine()["States"]
+    asked, name = [], machine()["StartAt"]
+    while name != "done":
+        state = states[name]
+        asked.append(state["ItemProcessor"]["StartAt"] if state["Type"] == "Map" else name)
+        name = state.get("Next") or state["Default"]
+
+    assert [step for step in asked if step not in {NUMBERS, "lost to another build?"}] == list(Stage)
+    assert asked.index(NUMBERS) < asked.index(Stage.ASSIGN)
+
+
+def test_every_state_of_the_machine_that_works_is_a_step_that_the_function_takes() -> None:
+    for name, state in tasks(machine()).items():
+        payload = {key.removesuffix(".$"): value for key, value in state["Parameters"]["Payload"].items()}
+        assert {"collection", "build_id", "step"} <= set(payload) <= set(StepModel.model_fields)
+        assert payload["step"] == (FAILED if name == FAILED else "$$.State.Name")
+        assert state["Parameters"]["FunctionName"] == "BuildFunction"
+        assert state["Retry"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+def test_what_a_retry_cannot_mend_is_not_retried() -> None:
+    for name, state in tasks(machine()).items():
+        if name == FAILED:
+            continue
+        never, again = state["Retry"]
+        kinds = {error.__name__: error for error in (*ShardlakeError.__subclasses__(),)}
+        assert never["MaxAttempts"] == 0
+        assert not any(kinds[error].retryable for error in never["ErrorEquals"])
+        assert again["MaxAttempts"] > 0
+
+
+def test_whatever_fails_in_the_machine_ends_the_build() -> None:
+    for name, state in machine()["States"].items():
+        if state["Type"] in {"Task", "Map"} and name != FAILED:
+            (catch,) = state["Catch"]
+            assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], FAILED)
 
 
 def test_searches_and_reads_of_items_go_to_the_router() -> None:

@@ -383,5 +383,11 @@ class Catalog(Protocol):
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes the state of a build."""
 
+    def report_build(self, uid: str, row: BuildRow) -> bool:
+        """Writes how far a build is, unless it has ended or is told to be further; returns whether it did.
+
+        So the steps of one build may tell their progress at once: none takes it back, and none undoes an end.
+        """
+
     def get_build(self, uid: str, build_id: str) -> BuildRow:
         """Returns a build or raises NotFound (build-not-found)."""

@@ -37,6 +37,7 @@ from botocore.config import Config
 from shardlake.catalog.base import (
     Alias,
     BuildRow,
+    BuildState,
     CollectionRow,
     LogHead,
     LogPosition,
@@ -64,6 +65,8 @@ DROPPED: Final = "dropped"  # collections, by their uid, until they are forgotte
 POINTER_IS_EXPECTED: Final = "#version = :expected"
 # Older releases wrote none.
 POINTER_SKIPS: Final = "(#skipped = :skipped OR attribute_not_exists(#skipped))"
+
+BUILD_GOES_ON: Final = f"{ROW_IS_NEW} OR (NOT #state IN (:done, :failed) AND #progress <= :progress)"
 
 
 class DynamoCatalog:
@@ -261,6 +264,13 @@ class DynamoCatalog:
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes the state of a build."""
         self._tables.put(self._table, {**key_of(uid, f"build#{row.build_id}"), **to_item(row)})
+
+    def report_build(self, uid: str, row: BuildRow) -> bool:
+        """Writes how far a build is, by one conditional write; returns whether it did."""
+        item = {**key_of(uid, f"build#{row.build_id}"), **to_item(row)}
+        names = {"#state": "state", "#progress": "progress"}
+        values = {":done": {"S": BuildState.DONE}, ":failed": {"S": BuildState.FAILED}, ":progress": item["progress"]}
+        return self._tables.put_if(self._table, item, BUILD_GOES_ON, names=names, values=values)
 
     def get_build(self, uid: str, build_id: str) -> BuildRow:
         """Returns a build."""

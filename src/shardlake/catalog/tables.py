@@ -64,6 +64,23 @@ class Tables:
         with self._guard():
             self._client.put_item(TableName=table, Item=item, **condition)
 
+    def put_if(
+        self, table: str, item: Item, condition: str, *, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> bool:
+        """Writes one row where the condition holds of what was there; returns whether it did."""
+        try:
+            with self._guard():
+                self._client.put_item(
+                    TableName=table,
+                    Item=item,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                )
+        except Conflict:
+            return False
+        return True
+
     def delete(self, table: str, key: Item) -> Item | None:
         """Removes one row and returns it."""
         with self._guard():

@@ -22,6 +22,11 @@ def build(
     *,
     collection: CollectionName = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the build to its end.")] = True,
+    distributed: Annotated[
+        bool | None,
+        typer.Option("--distributed/--in-one-run", help="On many machines or in one run; else the size decides."),
+    ] = None,
+    retry: Annotated[str | None, typer.Option(help="A build that has failed: it goes on where it stopped.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -29,7 +34,8 @@ def build(
     output = Output(as_json=as_json)
     with session_of(context).client(data_dir) as client:
         name = chosen_collection(client, collection)
-        done = build_and_follow(client, name, output) if wait else client.collection(name).start_build()
+        started = client.collection(name).start_build(distributed=distributed, retry=retry)
+        done = follow(client, name, started, output) if wait else started
     said = f"version [bold]{done.version}[/] is current" if wait else f"build {done.build_id} is {done.state}"
     output.emit(done.raw, lambda console: console.print(said))
 
@@ -65,12 +71,20 @@ def build_and_follow(client: Client, name: str, output: Output) -> Build:
     Raises:
         ShardlakeError: the one that the build failed with.
     """
+    return follow(client, name, client.collection(name).start_build(), output)
+
+
+def follow(client: Client, name: str, started: Build, output: Output) -> Build:
+    """Follows a build to its end, with a bar.
+
+    Raises:
+        ShardlakeError: the one that the build failed with.
+    """
     from shardlake.client.failures import error_in
 
     collection = client.collection(name)
     with output.bars() as bars:
         bar = bars.add("build", 1.0)
-        started = collection.start_build()
         done = collection.wait_for_build(
             started.build_id, on_progress=lambda build: bar.at(build.progress, build.stage or build.state)
         )

@@ -197,13 +197,19 @@ def scan_items(base: str, *, after: str | None = None, limit: int | None = None)
     return answers.parsed(raw, answers.to_item_page, doing="scan items")
 
 
-def start_build(base: str) -> Flow[answers.Build]:
+def start_build(base: str, *, distributed: bool | None = None, retry: str | None = None) -> Flow[answers.Build]:
     """Starts a build, which makes everything taken in so far searchable.
+
+    Args:
+        distributed: on many machines, or in one run; None: the deployment decides.
+        retry: the id of a build that has failed: it goes on where it stopped.
 
     Raises:
         Conflict: nothing-to-build, when nothing has been taken in.
+        InvalidInput: the build to retry has not failed.
     """
-    raw = yield from send(Exchange(method="POST", url=f"{base}/builds", json={}))
+    asked = {name: value for name, value in (("distributed", distributed), ("retry", retry)) if value is not None}
+    raw = yield from send(Exchange(method="POST", url=f"{base}/builds", json=dict(asked)))
     return answers.parsed(raw, answers.to_build, doing="start a build")
 
 

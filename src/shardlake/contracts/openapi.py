@@ -17,6 +17,7 @@ from shardlake import __version__, limits
 from shardlake.contracts import answers
 from shardlake.contracts.alias import AliasModel
 from shardlake.contracts.answers import ErrorAnswer
+from shardlake.contracts.build import BuildModel
 from shardlake.contracts.collection import CollectionModel
 from shardlake.contracts.common import NAME_PATTERN
 from shardlake.contracts.encode import EncodeModel
@@ -41,10 +42,13 @@ BODIES: dict[str, type[BaseModel]] = {
     "search_batch": BatchRequest,
     "post_uploads": UploadsModel,
     "upload_status": UploadStatusModel,
+    "post_build": BuildModel,
     "rollback": RollbackModel,
     "put_alias": AliasModel,
     "encode": EncodeModel,
 }
+
+OPTIONAL_BODIES = frozenset({"post_build"})
 
 ANSWERS: dict[str, dict[int, type[BaseModel] | None]] = {
     "console": {200: None},
@@ -139,7 +143,8 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     body = BODIES.get(route.operation)
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+        required = route.operation not in OPTIONAL_BODIES
+        operation["requestBody"] = {"required": required, "content": {"application/json": {"schema": _ref(body)}}}
     return operation
 
 

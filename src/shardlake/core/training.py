@@ -18,13 +18,14 @@ import numpy.typing as npt
 from shardlake.core.ivf_pq import BITS, Codebook, faiss_metric
 from shardlake.core.threads import shared
 from shardlake.core.vectors import SUBVECTOR, pad, padded_dimension, prepare
-from shardlake.types import Float32Array, Int64Array, Metric
+from shardlake.types import Float32Array, Float64Array, Int64Array, Metric
 
 MIN_ROWS_FOR_CODES = 640  # below, 16 codewords a sub-quantizer cannot be learned (faiss asks for 39 points each)
 ROWS_PER_CENTROID = 64  # of the sample; faiss warns below 39
 MAX_SAMPLE_ROWS = 262_144
 KMEANS_ITERATIONS = 10
 PQ_SAMPLE_ROWS = 65_536
+FEW_POINTS = 1_024  # whose singular value decomposition takes no time
 _ROWS_TOGETHER = 4_096  # scored against all centroids: a product of this size pays for starting it
 _SCORES_BYTES = 16 * 1024 * 1024  # of these scores, however many centroids there are
 _NUDGE = 1 / 1024  # of each component, by which the halves of a split list differ: as in faiss's k-means
@@ -213,11 +214,24 @@ def _split(  # noqa: PLR0917  # private and recursive: names at each call would 
         labels[members] = first
         return
     points = centroids[members] - centroids[members].mean(axis=0)
-    direction = np.linalg.svd(points, full_matrices=False)[2][0]
-    ordered = members[np.argsort(points @ direction, kind="stable")]
+    ordered = members[np.argsort(points @ _widest(points), kind="stable")]
     left = groups // 2
     cumulative = np.cumsum(weights[ordered])
     cut = int(np.searchsorted(cumulative, cumulative[-1] * left / groups)) + 1
     cut = min(max(cut, left), len(ordered) - (groups - left))
     _split(centroids, weights, ordered[:cut], left, first, labels)
     _split(centroids, weights, ordered[cut:], groups - left, first + left, labels)
+
+
+def _widest(points: Float32Array) -> Float32Array | Float64Array:
+    """Returns (d,) the direction in which (n, d) centred points vary most.
+
+    Of many by the product of the points with themselves: a singular value decomposition finds more than is asked for,
+    and takes minutes of thousands of centroids.
+    """
+    if len(points) <= FEW_POINTS:
+        few: Float32Array = np.linalg.svd(points, full_matrices=False)[2][0]
+        return few
+    wide = points.astype(np.float64)
+    many: Float64Array = np.linalg.eigh(wide.T @ wide)[1][:, -1]
+    return many

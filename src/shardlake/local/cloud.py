@@ -122,6 +122,7 @@ def _tidy_up_after_a_crash(folder: CloudFolder, say: Progress) -> None:
 def _deployment(extra_code: tuple[Path, ...], parameters: Mapping[str, str]) -> stack.Deployment:
     root = process.repository()
     local = {"AuthorizationType": "NONE", "CodeVersion": shardlake.__version__, "IngestConcurrency": "2"}
+    local["BuildConcurrency"] = "2"  # its functions share the cores of one machine
     return stack.Deployment(
         template=(root / "infra" / "template.yaml").read_text(),
         code=stack.code_digest(*extra_code, *(root / name for name in CODE_FOLDERS)),

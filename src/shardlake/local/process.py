@@ -161,6 +161,7 @@ def _environment(folder: CloudFolder, record: Record, python_path: tuple[Path, .
         "GATEWAY_PORT": str(record.label_port),
         "MINISTACK_HOST": "localhost",
         "MINISTACK_REGION": REGION,
+        "SFN_WAIT_SCALE": "0.05",  # retries of a state machine wait for clouds that recover, not for this one
         "PERSIST_STATE": "1",
         "STATE_DIR": str(folder.state_dir),
         "S3_PERSIST": "1",

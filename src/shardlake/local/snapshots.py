@@ -11,7 +11,7 @@ PERIOD_S = 1.0
 MAX_SHARE = 0.02  # of the server's time; a snapshot that takes long comes more seldom
 
 # Logs and metrics are not worth the time, S3 objects are on disk already.
-SERVICES = frozenset({"apigateway", "cloudformation", "dynamodb", "iam", "lambda", "s3", "sqs"})
+SERVICES = frozenset({"apigateway", "cloudformation", "dynamodb", "iam", "lambda", "s3", "sqs", "stepfunctions"})
 
 _READS = (b".GetItem", b".BatchGetItem", b".Query", b".Scan", b".ReceiveMessage", b".GetQueueAttributes")
 

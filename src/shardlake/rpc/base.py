@@ -1,8 +1,8 @@
-"""The invoke port: call functions by name, many at once, under one deadline. And the ports of the inbox's queue: what
-is sent to it, and events given up.
+"""The invoke port: call functions by name, many at once, under one deadline. And ports of the inbox's queue, what is
+sent to it and events given up, and of the state machine that runs the steps of a build.
 
-Adapters: `lambda_.py`, `work_queue.py`, `dead_letters.py`; in process: `shardlake.testing.in_process`,
-`.memory_queue`, `.memory_letters`.
+Adapters: `lambda_.py`, `work_queue.py`, `dead_letters.py`, `step_functions.py`; in process:
+`shardlake.testing.in_process`, `.memory_queue`, `.memory_letters`, `.memory_machine`.
 """
 
 from __future__ import annotations
@@ -59,3 +59,18 @@ class DeadLetters(Protocol):
 
     def redrive(self) -> int:
         """Moves up to ten back into the queue and returns how many; 0 when none is left. One may come twice."""
+
+
+class Machine(Protocol):
+    """A state machine, whose executions go on by themselves."""
+
+    def start(self, name: str, message: bytes) -> None:
+        """Starts an execution; where one of that name was started before, running or ended, nothing happens.
+
+        Args:
+            name: 1 to 80 letters, digits, `-` and `_`.
+            message: a JSON object, what the execution begins with.
+
+        Raises:
+            Unavailable, Overloaded: start it again. Forbidden: the credentials were refused.
+        """

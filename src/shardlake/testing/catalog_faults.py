@@ -34,6 +34,7 @@ WRITES = frozenset(
         "put_receipt",
         "put_ledger",
         "put_build",
+        "report_build",
     }
 )
 
@@ -157,6 +158,10 @@ class WrappedCatalog:
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes a build's state."""
         self._pass("put_build", lambda: self.inner.put_build(uid, row))
+
+    def report_build(self, uid: str, row: BuildRow) -> bool:
+        """Writes how far a build is."""
+        return self._pass("report_build", lambda: self.inner.report_build(uid, row))
 
     def get_build(self, uid: str, build_id: str) -> BuildRow:
         """Returns a build."""

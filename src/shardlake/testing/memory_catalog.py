@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from shardlake.catalog.base import (
     Alias,
     BuildRow,
+    BuildState,
     Catalog,
     CollectionRow,
     LogHead,
@@ -276,6 +277,17 @@ class MemoryCatalog:
         """Writes the state of a build."""
         with self._lock:
             self._of(uid).builds[row.build_id] = row
+
+    def report_build(self, uid: str, row: BuildRow) -> bool:
+        """Writes how far a build is, unless it has ended or is further; returns whether it did."""
+        with self._lock:
+            builds = self._of(uid).builds
+            standing = builds.get(row.build_id)
+            has_ended = standing is not None and standing.state in {BuildState.DONE, BuildState.FAILED}
+            if has_ended or (standing is not None and standing.progress > row.progress):
+                return False
+            builds[row.build_id] = row
+            return True
 
     def get_build(self, uid: str, build_id: str) -> BuildRow:
         """Returns a build."""

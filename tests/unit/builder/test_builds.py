@@ -395,6 +395,10 @@ def test_progress_never_goes_back_and_ends_at_one(tmp_path: Path) -> None:
             seen.append((row.stage, row.progress))
             super().put_build(uid, row)
 
+        def report_build(self, uid: str, row: BuildRow) -> bool:
+            seen.append((row.stage, row.progress))
+            return super().report_build(uid, row)
+
     lake = Lake(schema(target_rows=5, attributes=NUMBER), tmp_path)
     lake.add(items_of(unit_rows(12, 4)))
     lake.build(catalog=Watched(lake.catalog), part_rows=4)

@@ -331,6 +331,23 @@ def test_a_build_is_followed_and_ingest_can_build_afterwards(shell: Shell, api: 
     assert shell("build", "--no-wait", "--json").json["state"] == "queued"
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ([], {}),
+        (["--distributed"], {"distributed": True}),
+        (["--in-one-run"], {"distributed": False}),
+        (["--retry", "build-1"], {"retry": "build-1"}),
+    ],
+)
+def test_a_build_is_asked_for_where_and_what_was_said(
+    shell: Shell, api: FakeApi, words: list[str], asked: dict[str, object]
+) -> None:
+    shell("build", "--no-wait", *words)
+
+    assert json.loads(api.seen[-1].content) == asked
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_build_that_failed_fails_the_command_with_its_own_kind(shell: Shell, api: FakeApi, wrapped: bool) -> None:
     why = {"kind": "store-unavailable", "message": "gone", "details": {"key": "k"}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,13 @@ def test_a_build_is_followed_to_its_end(on: Both, api: FakeApi) -> None:
     assert (done.state, done.version) == ("done", "000002-bb")
     assert [one.progress for one in seen] == [0.5, 1.0]
     assert len(on.pauses) == 1
+
+
+@pytest.mark.parametrize("asked", [{}, {"distributed": False}, {"distributed": True, "retry": "build-0"}])
+def test_a_build_is_asked_for_as_it_was_said(on: Both, api: FakeApi, asked: dict[str, object]) -> None:
+    on(lambda client: client.collection("c").start_build(**asked))
+
+    assert json.loads(api.seen[-1].content) == asked
 
 
 def test_a_build_that_fails_is_an_answer_that_says_why(on: Both, api: FakeApi) -> None:

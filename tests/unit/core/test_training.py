@@ -48,6 +48,19 @@ def test_lists_of_one_shard_lie_together() -> None:
     assert len(set(labels[centroids[:, 0] > 0].tolist())) == 1
 
 
+def test_many_lists_are_split_along_the_direction_that_few_are() -> None:
+    rng = np.random.default_rng(3)
+    points = rng.standard_normal((training.FEW_POINTS + 500, 12)).astype(np.float32) * np.linspace(
+        1, 3, 12, dtype=np.float32
+    )
+    centred = points - points.mean(axis=0)
+
+    found = training._widest(centred)
+
+    # float64 against LAPACK's float32: the angle between them is that of rounding.
+    assert abs(found @ np.linalg.svd(centred, full_matrices=False)[2][0]) == pytest.approx(1.0, abs=1e-4)
+
+
 @pytest.mark.parametrize("metric", list(Metric))
 def test_the_same_sample_and_seed_give_the_same_centroids_and_codewords(metric: Metric) -> None:
     sample = unit_rows(1000, 6)

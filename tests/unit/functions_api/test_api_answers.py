@@ -225,6 +225,53 @@ def test_a_build_is_queued_and_started(world: SmallWorld, body: object) -> None:
     assert world.call("GET", f"{BASE}/builds/{started.json['build_id']}").json == started.json
 
 
+@pytest.mark.parametrize("distributed", [True, False])
+def test_where_a_build_runs_is_handed_on_as_it_was_asked_for(world: SmallWorld, distributed: bool) -> None:
+    add_segment(world.catalog, uid(world), segment(0, rows=10))
+
+    started = world.call("POST", f"{BASE}/builds", {"distributed": distributed})
+    world.invoker.run_started()
+
+    assert started.status == 202
+    assert world.builds == [{"collection": NAME, "build_id": started.json["build_id"], "distributed": distributed}]
+
+
+def test_a_failed_build_is_retried_under_its_own_id(world: SmallWorld) -> None:
+    add_segment(world.catalog, uid(world), segment(0, rows=10))
+    build_id = world.call("POST", f"{BASE}/builds").json["build_id"]
+    failed = replace(
+        world.catalog.get_build(uid(world), build_id), state=BuildState.FAILED, error="{}", progress=0.4, stage="write"
+    )
+    world.catalog.put_build(uid(world), failed)
+    world.invoker.run_started()
+    world.builds.clear()
+
+    retried = world.call("POST", f"{BASE}/builds", {"retry": build_id, "distributed": True})
+    world.invoker.run_started()
+
+    assert retried.status == 202
+    answers.BuildAnswer.model_validate(retried.json)
+    assert (retried.json["build_id"], retried.json["state"], retried.json["progress"]) == (build_id, "queued", 0)
+    assert retried.json["error"] is None
+    (message,) = world.builds
+    assert message.pop("attempt") == retried.json["updated_at"]
+    assert message == {"collection": NAME, "build_id": build_id, "distributed": True}
+    assert list(world.catalog._of(uid(world)).builds) == [build_id]
+
+
+@pytest.mark.parametrize("state", [BuildState.QUEUED, BuildState.RUNNING, BuildState.DONE])
+def test_only_what_has_failed_is_retried(world: SmallWorld, state: BuildState) -> None:
+    add_segment(world.catalog, uid(world), segment(0, rows=10))
+    build_id = world.call("POST", f"{BASE}/builds").json["build_id"]
+    row = replace(world.catalog.get_build(uid(world), build_id), state=state)
+    world.catalog.put_build(uid(world), row)
+
+    refused = world.call("POST", f"{BASE}/builds", {"retry": build_id})
+
+    assert (refused.status, refused.kind) == (400, "invalid-request")
+    assert world.catalog.get_build(uid(world), build_id) == row
+
+
 def test_a_build_that_could_not_be_started_is_failed_with_its_error(world: SmallWorld) -> None:
     add_segment(world.catalog, uid(world), segment(0, rows=10))
     del world.invoker.functions["build"]
