@@ -201,6 +201,8 @@ def test_files_are_ingested_after_a_restart_on_another_port(code: Path, data_dir
             counts = queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
             left = sum(int(count) for count in counts.values())
             time.sleep(0.1)
+        if left:
+            print(counts, (data_dir / "server.log").read_text()[-6000:])
         assert left == 0
 
 
