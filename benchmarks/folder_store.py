@@ -28,7 +28,9 @@ class FolderStore:
             raise InvalidInput("the object is larger than may be read", kind=ErrorKind.PAYLOAD_TOO_LARGE, key=key)
         return self._path(key).read_bytes()
 
-    def get_ranges(self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None) -> list[bytes]:
+    def get_ranges(
+        self, key: str, ranges: Sequence[ByteRange], *, etag: str | None = None, deadline: Deadline | None = None
+    ) -> list[bytes]:
         """Returns the bytes of each range, in the order asked."""
         if not ranges:
             return []

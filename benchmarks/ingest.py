@@ -45,13 +45,14 @@ def main(number: int) -> None:
     print(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB, files included")
 
 
-def _attributes(row: int) -> dict[str, object]:
+def attributes(row: int) -> dict[str, object]:
+    """Returns the attributes of one item."""
     return {"title": f"item {row}", "price": row / 7, "tags": ["a", f"t{row % 50}"], "year": 1960 + row % 60}
 
 
 def _lines(vectors: npt.NDArray[np.float32]) -> bytes:
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-    rows = ({"id": f"i{n}", "attributes": _attributes(n), "vectors": {"v": v}} for n, v in enumerate(vectors))
+    rows = ({"id": f"i{n}", "attributes": attributes(n), "vectors": {"v": v}} for n, v in enumerate(vectors))
     return b"".join(orjson.dumps(row, option=options) for row in rows)
 
 
@@ -59,7 +60,7 @@ def _parquet(vectors: npt.NDArray[np.float32]) -> bytes:
     kind = pa.struct([("v", pa.list_(pa.float32()))])
     columns = {
         "id": [f"i{n}" for n in range(len(vectors))],
-        "attributes": [_attributes(n) for n in range(len(vectors))],
+        "attributes": [attributes(n) for n in range(len(vectors))],
         "vectors": pa.array([{"v": v} for v in vectors], kind),
     }
     file = io.BytesIO()

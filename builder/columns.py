@@ -27,7 +27,7 @@ from shardlake.query.columns import (
     build_column,
     concatenate,
 )
-from shardlake.query.summaries import summarize
+from shardlake.query.summaries import quantiles, summarize
 from shardlake.types import AttributeSpec, AttributeType, Summary
 
 _ARRAYS = {AttributeType.GEO: 3, AttributeType.TEXT: 1}  # of a column; 2 of any other, and one more where it is multi
@@ -86,6 +86,8 @@ def write_columns(writer: AttributeWriter, collected: Collected) -> ColumnFacts:
         if zone is not None:
             zones[spec.name] = zone
         summaries[spec.name] = summarize(column)
+        if spec.type is AttributeType.DATETIME and isinstance(column, NumberColumn) and (cuts := quantiles(column)):
+            summaries[spec.name]["quantiles"] = cuts
     return ColumnFacts(zone_maps=zones, summaries=summaries)
 
 

@@ -1,5 +1,7 @@
 """Compaction: segments of the log that follow one another become one, of which every item is still true.
 
+An item that has expired becomes a deletion: what lies before the run may have an older one of its id.
+
 Memory: the segments of one run, which `builder.tiers` bounds. Killed anywhere, nothing is lost: what was written is of
 no use to anybody until the log names it, and is garbage if it never does.
 """
@@ -7,8 +9,10 @@ no use to anybody until the log names it, and is garbage if it never does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from hashlib import blake2b
 
+from builder.expiry import expired_until, without_expired
 from builder.segments import write_segment
 from builder.tiers import run_to_merge
 from shardlake.catalog.base import Catalog, SegmentRow
@@ -25,17 +29,26 @@ Choose = Callable[[Sequence[SegmentRow]], Sequence[SegmentRow]]
 
 
 def compact(
-    store: ObjectStore, catalog: Catalog, uid: str, schema: CollectionSchema, choose: Choose = run_to_merge
+    store: ObjectStore,
+    catalog: Catalog,
+    uid: str,
+    schema: CollectionSchema,
+    choose: Choose = run_to_merge,
+    *,
+    now: datetime,
 ) -> int:
     """Merges what is pending until nothing is left to merge; returns how many segments are fewer.
+
+    Args:
+        choose: what is merged. now: the time of day.
 
     Raises:
         FormatError: when a segment contradicts the format. Unavailable: when store or catalog failed for now.
     """
-    fewer = 0
+    fewer, until_us = 0, expired_until(now)
     while run := choose(catalog.snapshot(uid).pending):
         try:
-            catalog.compact(uid, run, _merged(store, uid, run, schema))
+            catalog.compact(uid, run, _merged(store, uid, run, schema, until_us))
         except Conflict as conflict:
             if conflict.kind is not ErrorKind.COMMIT_CONFLICT:
                 raise
@@ -44,7 +57,9 @@ def compact(
     return fewer
 
 
-def _merged(store: ObjectStore, uid: str, run: Sequence[SegmentRow], schema: CollectionSchema) -> SegmentRow:
+def _merged(
+    store: ObjectStore, uid: str, run: Sequence[SegmentRow], schema: CollectionSchema, until_us: int
+) -> SegmentRow:
     """Writes the segment that says what the run says; deletions stay, for what lies before the run has the items."""
     items: dict[str, SegmentItem] = {}
     parts: list[Part] = []
@@ -64,7 +79,8 @@ def _merged(store: ObjectStore, uid: str, run: Sequence[SegmentRow], schema: Col
         source=run[-1].source,
         created_at=run[-1].created_at,
     )
-    return write_segment(store, row, list(items.values()), schema, encoders=encoders, parts=parts)
+    kept = without_expired(list(items.values()), schema, until_us)
+    return write_segment(store, row, kept, schema, encoders=encoders, parts=parts)
 
 
 def _items(store: ObjectStore, row: SegmentRow) -> list[SegmentItem]:

@@ -2,10 +2,11 @@
 
 A row is not needed when a later row of its id stands in the log through the *floor*, the least position that a kept
 version holds: whichever of them is gone back to, and built on, the later row wins. So an item that was deleted or
-overwritten leaves the segments, once versions that had it are forgotten. A deletion stays as long as an event may come
-late: what was written before it must not come back. So long, too, a segment overwrites the ids that it has lost: by
-their order late events are told, and what overwrote them, a change made of an item, may have none of its own. What a
-rollback has set aside neither wins nor is touched.
+overwritten leaves the segments, once versions that had it are forgotten, and so many rows are such that it is worth
+it, or fifteen days after it was deleted. A deletion stays as long as an event may come
+late: what was written before it must not come back. An item that has expired becomes a deletion. So long, too, a
+segment overwrites the ids that it has lost: by their order late events are told, and what overwrote them, a change made
+of an item, may have none of its own. What a rollback has set aside neither wins nor is touched.
 
 Memory: 17 bytes a row of the log, and the segments of one run.
 """
@@ -21,6 +22,7 @@ import numpy as np
 
 from builder.collect import GRACE_OF_SEGMENTS
 from builder.erasures import record, time_of
+from builder.expiry import deletion, expired_until
 from builder.ranged import RangedFile
 from builder.segments import write_segment
 from builder.survey import Ids, newest_of, read_ids
@@ -43,19 +45,23 @@ class _Held:
     """A segment that all kept versions hold, and which of its rows are needed.
 
     Attributes:
+        expired: which of the needed rows are items that have expired.
         is_old: whether no event can come late any more that was written before it.
         lost: how many ids it overwrites that it has no row of, and need not: it is old.
+        must_go: whether it has a row of an item that was deleted, or expired, so long ago that nothing needs it.
     """
 
     row: SegmentRow
     needed: BoolArray
+    expired: BoolArray
     is_old: bool
     lost: int
+    must_go: bool
 
     @property
     def fewer(self) -> int:
-        """How many of its rows nobody needs."""
-        return len(self.needed) - int(np.count_nonzero(self.needed))
+        """How many of its rows nobody needs, or only as deletions."""
+        return len(self.needed) - int(np.count_nonzero(self.needed & ~self.expired))
 
     @property
     def unneeded(self) -> int:
@@ -72,11 +78,12 @@ def purge(
     now: datetime,
     min_share: float = MIN_SHARE,
 ) -> int:
-    """Writes segments again without what nobody needs; returns how many rows are fewer.
+    """Writes segments again without what nobody needs; returns how many rows are fewer, or have become deletions.
 
     Args:
         now: the time of day.
-        min_share: of a run's rows, that nobody needs; 0 for every run that has any.
+        min_share: of a run's rows, that nobody needs; 0 for every run that has any. A run is written again in any case
+            where it has an item that was deleted or expired GRACE_OF_SEGMENTS ago.
 
     Raises:
         FormatError: when a segment contradicts the format. Unavailable: when store or catalog failed for now.
@@ -98,11 +105,15 @@ def purge(
 def _record(  # noqa: PLR0917  # one caller: purge
     store: ObjectStore, catalog: Catalog, uid: str, run: Sequence[_Held], merged: SegmentRow, now: datetime
 ) -> None:
-    """Writes down which segments are about to be replaced, and the ids that they lose for good."""
+    """Writes down which segments are about to be replaced, and the ids of the items that they lose for good."""
     ids = [read_ids(store, held.row.key) for held in run]
-    kept = np.concatenate([each.digests[held.needed & ~each.deleted] for each, held in zip(ids, run, strict=True)])
-    lost = [each.digests[~held.needed] for each, held in zip(ids, run, strict=True)]
+    left = [held.needed & ~held.expired for held in run]
+    kept = np.concatenate([each.digests[rows & ~each.deleted] for each, rows in zip(ids, left, strict=True)])
+    lost = [each.digests[~rows] for each, rows in zip(ids, left, strict=True)]
     lost = [each[~_are_in(each, kept)] for each in lost]
+    through = [version.through for version in catalog.versions(uid)]
+    # Whoever was overwritten is in no version that holds the later row; whatever has expired may be in all that stand.
+    floor = 1 + max(through) if any(held.expired.any() for held in run) else min(through)
     record(
         store,
         uid,
@@ -114,7 +125,7 @@ def _record(  # noqa: PLR0917  # one caller: purge
             of=np.repeat(np.arange(len(run), dtype=np.uint32), [len(each) for each in lost]),
             into=merged.key,
             begins=run[0].row.begins,
-            floor=min(version.through for version in catalog.versions(uid)),
+            floor=floor,
         ),
     )
 
@@ -145,8 +156,16 @@ def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list
     ids = [read_ids(store, row.key) for row in rows]
     is_old = [datetime.fromisoformat(row.created_at) <= now - GRACE_OF_SEGMENTS for row in rows]
     lost = [_lost(store, row, each) if old else 0 for row, each, old in zip(rows, ids, is_old, strict=True)]
-    told = zip(rows, _needed(ids, is_old), is_old, lost, strict=True)
-    return [_Held(row=row, needed=needed, is_old=old, lost=count) for row, needed, old, count in told]
+    until_us = expired_until(now)
+    expired = [each.expired(until_us) for each in ids]
+    needed, must_go = _needed(ids, expired, is_old)
+    told = zip(rows, needed, expired, is_old, lost, must_go, strict=True)
+    return [
+        _Held(
+            row=row, needed=rows_needed, expired=rows_needed & ended, is_old=old, lost=count, must_go=bool(going.any())
+        )
+        for row, rows_needed, ended, old, count, going in told
+    ]
 
 
 def _lost(store: ObjectStore, row: SegmentRow, ids: Ids) -> int:
@@ -156,14 +175,27 @@ def _lost(store: ObjectStore, row: SegmentRow, ids: Ids) -> int:
     return max(0, overwritten - len(np.unique(ids.digests, axis=0)))
 
 
-def _needed(ids: Sequence[Ids], is_old: Sequence[bool]) -> list[BoolArray]:
-    """Returns which rows are needed: the last of each id, but for a deletion that is the only one, and old."""
+def _needed(
+    ids: Sequence[Ids], expired: Sequence[BoolArray], is_old: Sequence[bool]
+) -> tuple[list[BoolArray], list[BoolArray]]:
+    """Returns which rows are needed: the last of each id, but for a deletion that is the only one, and old; and which
+    have no more to say, since the last of their id is an old deletion.
+
+    What has expired is as good as deleted.
+    """
     digests = np.concatenate([each.digests for each in ids])
-    gone = np.concatenate([each.deleted & old for each, old in zip(ids, is_old, strict=True)])
+    told = zip(ids, expired, is_old, strict=True)
+    gone = np.concatenate([(each.deleted | ended) & old for each, ended, old in told])
     _, group, counts = np.unique(digests, axis=0, return_inverse=True, return_counts=True)
-    is_alone = counts[group.reshape(-1)] == 1
-    needed = np.concatenate(newest_of([each.digests for each in ids])) & ~(gone & is_alone)
-    return np.split(needed, np.cumsum([len(each.deleted) for each in ids])[:-1])
+    group = group.reshape(-1)
+    newest = np.concatenate(newest_of([each.digests for each in ids]))
+    needed = newest & ~(gone & (counts[group] == 1))
+    has_gone = np.zeros(len(counts), bool)
+    has_gone[group[newest]] = gone[newest]
+    is_deletion = np.concatenate([each.deleted for each in ids])
+    must_go = has_gone[group] & ~(is_deletion & needed)
+    ends = np.cumsum([len(each.deleted) for each in ids])[:-1]
+    return np.split(needed, ends), np.split(must_go, ends)
 
 
 def _runs(held: Sequence[_Held], min_share: float) -> Iterator[list[_Held]]:
@@ -179,7 +211,7 @@ def _runs(held: Sequence[_Held], min_share: float) -> Iterator[list[_Held]]:
 
 def _worth_it(run: list[_Held], min_share: float) -> Iterator[list[_Held]]:
     rows, unneeded = sum(len(held.needed) for held in run), sum(held.unneeded for held in run)
-    if unneeded and unneeded >= min_share * rows:
+    if (unneeded and unneeded >= min_share * rows) or any(held.must_go for held in run):
         yield run
 
 
@@ -199,11 +231,11 @@ def _rewritten(store: ObjectStore, uid: str, run: Sequence[_Held], schema: Colle
     items: list[SegmentItem] = []
     parts: list[Part] = []
     for held in run:
-        kept = [item for item, needed in zip(_items(store, held.row), held.needed.tolist(), strict=True) if needed]
+        kept = _kept(store, held)
         items += kept
         parts += _parts(store, held.row, frozenset(item.id.encode() for item in kept) if held.is_old else None)
     # By what is left: written again of the same segments with other rows it is another one.
-    left = b"".join(held.row.segment_id.encode() + np.packbits(held.needed).tobytes() for held in run)
+    left = b"".join(held.row.segment_id.encode() + _what_is_left(held) for held in run)
     name = blake2b(left, digest_size=16).hexdigest()
     row = SegmentRow(
         segment_id=name,
@@ -216,6 +248,16 @@ def _rewritten(store: ObjectStore, uid: str, run: Sequence[_Held], schema: Colle
     )
     encoders = {space: digest for held in run for space, digest in held.row.encoders.items()}
     return write_segment(store, row, items, schema, encoders=encoders, parts=parts)
+
+
+def _kept(store: ObjectStore, held: _Held) -> list[SegmentItem]:
+    told = zip(_items(store, held.row), held.needed.tolist(), held.expired.tolist(), strict=True)
+    return [deletion(item.id) if expired else item for item, needed, expired in told if needed]
+
+
+def _what_is_left(held: _Held) -> bytes:
+    expired = np.packbits(held.expired).tobytes() if held.expired.any() else b""
+    return np.packbits(held.needed).tobytes() + expired
 
 
 def _items(store: ObjectStore, row: SegmentRow) -> list[SegmentItem]:

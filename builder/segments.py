@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from builder.delta import Delta, reread, write_delta
+from builder.expiry import expiries
 from shardlake.catalog.base import DeltaRow, SegmentRow
 from shardlake.errors import Conflict, ErrorKind
 from shardlake.format import locations
@@ -47,7 +48,7 @@ def write_segment(
 
     Cost: one PUT an object; one GET more for each that a former run has written otherwise.
     """
-    body = encode_segment(items, schema.spaces, encoders)
+    body = encode_segment(items, schema.spaces, encoders, expiries(items, schema))
     standing = _standing(store, row.key, body)
     if standing is not body:
         segment = decode_segment(standing)

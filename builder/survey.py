@@ -1,5 +1,7 @@
 """Stage 1: which items live. Of several versions of one id, the last row of the latest segment wins; a deletion, too.
 
+An item that has expired is as good as deleted: it does not live, and hides those before it.
+
 Memory: 24 bytes an ingested row. Cost: one suffix read and one ranged read a segment.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.context import BuildContext
+from builder.expiry import expired_until
 from builder.ranged import RangedFile
 from shardlake.catalog.base import Ranges
 from shardlake.catalog.log import mark
@@ -23,7 +27,7 @@ from shardlake.format.container import Container, expect
 from shardlake.format.segment import SEGMENT_KIND, Segment, SegmentVectors, check_strings, decode_segment, vectors_of
 from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.store.base import ObjectStore
-from shardlake.types import BoolArray
+from shardlake.types import BoolArray, Int64Array
 
 NAME = "survey"
 PART_BYTES = MAX_BLOCK_BYTES // 2  # of segments: their items fill one artefact, which is read whole
@@ -83,7 +87,8 @@ def _make(context: BuildContext) -> Container:
     segments = [row for row in log if not any(first <= row.sequence <= last for first, last in skipped)]
     read = [read_ids(context.store, row.key) for row in segments]
     newest = newest_of([ids.digests for ids in read])
-    live = [rows & ~ids.deleted for rows, ids in zip(newest, read, strict=True)]
+    until_us = expired_until(datetime.fromisoformat(context.clock()))
+    live = [rows & ~ids.deleted & ~ids.expired(until_us) for rows, ids in zip(newest, read, strict=True)]
     # After a rollback the pointer is not at the newest.
     number = 1 + max((int(made.version.split("-")[0]) for made in context.catalog.versions(context.uid)), default=0)
     meta = {
@@ -153,17 +158,23 @@ def _cut(context: BuildContext, parent: str) -> int:
 
 class Ids(NamedTuple):
     """Of a segment: (rows, 2) uint64, 128 bits of each id, of which no two meet by chance; (rows,) which are deletions;
-    and the encoders of the spaces."""
+    the encoders of the spaces; and (rows,) int64 when each expires, in microseconds, None where nothing does."""
 
     digests: npt.NDArray[np.uint64]
     deleted: BoolArray
     encoders: dict[str, str]
+    expires: Int64Array | None = None
+
+    def expired(self, until_us: int) -> BoolArray:
+        """Returns (rows,) bool: which are items that have expired by a moment."""
+        return np.zeros(len(self.deleted), bool) if self.expires is None else self.expires <= until_us
 
 
 def read_ids(store: ObjectStore, key: str) -> Ids:
     """Returns the ids of a segment. Raises FormatError. Cost: one suffix read and one ranged read."""
     file = RangedFile(store, key, SEGMENT_KIND)
-    ends, ids, payload_ends = file.arrays("id_offsets", "id", "payload_offsets")
+    optional = ["expires"] if "expires" in file.directory.blocks else []
+    ends, ids, payload_ends, *expires = file.arrays("id_offsets", "id", "payload_offsets", *optional)
     check_strings("id", ends, ids)
     expect("payload_offsets", payload_ends, np.uint64, (len(ends),))
     cuts, text = ends.tolist(), ids.tobytes()
@@ -172,6 +183,7 @@ def read_ids(store: ObjectStore, key: str) -> Ids:
         digests=np.frombuffer(digests, "<u8").reshape(-1, 2),
         deleted=payload_ends[1:] == payload_ends[:-1],
         encoders=dict(file.meta.get("encoders", {})),
+        expires=expect("expires", expires[0], np.int64, (len(ends) - 1,)) if expires else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,6 +71,7 @@ def schema(
     attributes: Mapping[str, AttributeType] | None = None,
     sharding: Sharding = "cluster",
     by: str | None = None,
+    ttl: str | None = None,
 ) -> CollectionSchema:
     """Returns a schema; without spaces one of four dimensions, named v. `by` is the attribute that shards it."""
     specs = tuple(AttributeSpec(name=name, type=kind) for name, kind in sorted((attributes or {}).items()))
@@ -79,6 +81,7 @@ def schema(
         target_rows=target_rows,
         sharding=sharding,
         sharding_attribute=by,
+        ttl=ttl,
     )
 
 
@@ -116,6 +119,7 @@ class Lake:
         leaf_store: what the leaf reads through; a test puts faults around it.
         containers: one ShardSearch a shard, as Lambda would have. disks: what the container of a shard keeps blocks on.
         warm_up_mb: what the router lets a shard that answered cold read in the background.
+        now: the time of day, for builds and for what has expired.
     """
 
     schema: CollectionSchema
@@ -242,6 +246,7 @@ class Lake:
             invoker=self.invoker,
             clock=self.clock,
             versions=Versions(self.catalog, reads),
+            now=lambda: time.time() if self.now is None else self.now().timestamp(),
             warming=Warming(self.invoker, "shard-search", megabytes=self.warm_up_mb),
         )
 

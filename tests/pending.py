@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 
 from functions.shard_search.cache import ShardCache
 from functions.shard_search.service import ShardSearch
-from shardlake.contracts.shard import LeafAnswer, LeafReply, LeafRequest, LeafSearch, Overwrites, ShardRef
+from shardlake.contracts.shard import Expiry, LeafAnswer, LeafReply, LeafRequest, LeafSearch, Overwrites, ShardRef
 from shardlake.format.overwrites import encode_overwrites
 from shardlake.format.segment import SegmentItem
 from shardlake.store.base import ObjectStore
@@ -27,12 +27,14 @@ class Log:
 
     Attributes:
         shards: that hold the log, each up to its sequence. overwrites: of the segments behind them.
+        expired: the attribute and the moment by which rows of all shards may have expired; None where rows never do.
     """
 
     schema: CollectionSchema
     store: MemoryStore = field(default_factory=MemoryStore)
     shards: list[ShardRef] = field(default_factory=list)
     overwrites: list[Overwrites] = field(default_factory=list)
+    expired: tuple[str, int] | None = None
 
     def hold(self, items: Sequence[SegmentItem], sequence: int = 0) -> ShardRef:
         """Builds one shard of items, that holds the log up to `sequence`."""
@@ -61,8 +63,16 @@ class Log:
     ) -> LeafRequest:
         """Returns what the leaf is asked: of all shards, or of some by number."""
         chosen = self.shards if shards is None else [self.shards[number] for number in shards]
+        aged = tuple(one.shard_id for one in chosen)
+        expiry = (
+            None if self.expired is None else Expiry(attribute=self.expired[0], moment_us=self.expired[1], shards=aged)
+        )
         return LeafRequest(
-            shards=tuple(chosen), searches=searches, timeout_ms=left_ms, overwrites=tuple(self.overwrites)
+            shards=tuple(chosen),
+            searches=searches,
+            timeout_ms=left_ms,
+            overwrites=tuple(self.overwrites),
+            expiry=expiry,
         )
 
     def ask(self, *searches: LeafSearch, shards: Sequence[int] | None = None) -> LeafReply:

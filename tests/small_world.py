@@ -34,7 +34,7 @@ from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
-from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryStore
+from shardlake.testing import InProcessInvoker, ManualClock, MemoryCatalog, MemoryQueue, MemoryStore
 from shardlake.testing.gateway import goes_to_router
 
 EVENTS = Path(__file__).parent / "events"
@@ -159,7 +159,8 @@ class SmallWorld:
         self.api = ApiWorld(**ports, new_id=lambda: f"{next(self._ids):032x}", sleep=self.idle)
         self.while_idle: Callable[[], object] = lambda: None
         self.leaf = ShardSearch(ShardCache(self.store, max_bytes=1 << 28), clock=self.clock)
-        self.ingest = IngestWorld(**ports)
+        self.queue = MemoryQueue()
+        self.ingest = IngestWorld(**ports, queue=self.queue)
         self.router = Router(
             settings=SETTINGS,
             catalog=self.catalog,
@@ -167,11 +168,16 @@ class SmallWorld:
             invoker=self.invoker,
             clock=self.clock,
             versions=Versions(self.catalog, self.store),
+            now=lambda: self._time.timestamp(),
         )
 
     def now(self) -> datetime:
         self._time += timedelta(seconds=1)
         return self._time
+
+    def wait(self, time: timedelta) -> None:
+        """Passes time of day."""
+        self._time += time
 
     def call(
         self, method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, base64: bool = False
@@ -235,6 +241,20 @@ class SmallWorld:
         )
         return [failure["itemIdentifier"] for failure in reply["batchItemFailures"]]
 
+    def work_off(self) -> list[str]:
+        """Has all that waits in the queue taken in, what comes of it too; returns what must be delivered again."""
+        again: list[str] = []
+        while self.queue.waiting:
+            bodies, self.queue.waiting = self.queue.waiting, []
+            again += [body for body in bodies if self.deliver(self.message(body))]
+        return again
+
+    def message(self, body: str) -> dict[str, Any]:
+        """Returns the queue's event of one message."""
+        event = recorded("sqs")
+        event["Records"][0] |= {"messageId": "m-0", "body": body}
+        return event
+
     def lines(self) -> list[dict[str, Any]]:
         """Returns the log lines written so far."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
@@ -242,6 +262,10 @@ class SmallWorld:
     def keys(self, prefix: str) -> list[str]:
         """Returns the keys below a prefix."""
         return sorted(key for key in self.objects.objects if key.startswith(prefix))
+
+    def pass_time(self, span: timedelta) -> None:
+        """Lets days go by."""
+        self._time += span
 
     def idle(self, seconds: float) -> None:
         """Passes time; what is to happen meanwhile happens."""

@@ -8,7 +8,7 @@ from functions.api.searching import live_rows
 from functions.api.world import World
 from shardlake import limits
 from shardlake.catalog.base import CollectionRow, Snapshot
-from shardlake.contracts.collection import body_of_schema, parse_collection, schema_of
+from shardlake.contracts.collection import body_of_schema, parse_collection, schema_of, schema_of_body
 from shardlake.contracts.common import is_name
 from shardlake.contracts.http import Request, Response, json_response
 from shardlake.deadline import Deadline
@@ -57,7 +57,7 @@ def drop_collection(world: World, request: Request, *, name: str) -> Response:
 def _summary(world: World, row: CollectionRow, deadline: Deadline) -> dict[str, object]:
     snapshot = world.catalog.snapshot(row.uid)
     version = snapshot.pointer.version if snapshot.pointer else None
-    return {"name": row.name, "rows": _rows(world, row.name, snapshot, deadline), "version": version}
+    return {"name": row.name, "rows": _rows(world, row, snapshot, deadline), "version": version}
 
 
 def _described(world: World, row: CollectionRow, deadline: Deadline) -> dict[str, object]:
@@ -66,7 +66,7 @@ def _described(world: World, row: CollectionRow, deadline: Deadline) -> dict[str
     return {
         "name": row.name,
         "schema": orjson.loads(row.body),
-        "rows": _rows(world, row.name, snapshot, deadline),
+        "rows": _rows(world, row, snapshot, deadline),
         "version": pointer.version if pointer else None,
         "shards": pointer.shards if pointer else 0,
         "bytes": pointer.bytes if pointer else 0,
@@ -76,8 +76,10 @@ def _described(world: World, row: CollectionRow, deadline: Deadline) -> dict[str
     }
 
 
-def _rows(world: World, name: str, snapshot: Snapshot, deadline: Deadline) -> int:
-    """Returns how many items live: as the version says where nothing is pending, else as a search counts them."""
-    if snapshot.pending:
-        return live_rows(world, name, deadline)
-    return snapshot.pointer.rows if snapshot.pointer else 0
+def _rows(world: World, row: CollectionRow, snapshot: Snapshot, deadline: Deadline) -> int:
+    """Returns how many items live: as the version says where nothing is pending and nothing expires, else as a search
+    counts them at this moment.
+    """
+    built = snapshot.pointer.rows if snapshot.pointer else 0
+    may_expire = built and schema_of_body(row.body).ttl is not None
+    return live_rows(world, row.name, deadline) if snapshot.pending or may_expire else built

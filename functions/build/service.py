@@ -92,7 +92,8 @@ class Builds:
             Unavailable, Overloaded: do it again. FormatError: when a segment contradicts the format.
         """
         found = self.catalog.get_collection(collection)
-        return compact(self.store, self.catalog, found.uid, schema_of_body(found.body))
+        now = datetime.fromisoformat(self.clock())
+        return compact(self.store, self.catalog, found.uid, schema_of_body(found.body), now=now)
 
     def collect(self, collection: str | None) -> Collected:
         """Removes the garbage of a collection that stands, or of all of them and of those that were dropped.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -21,6 +21,9 @@ CREATED = "ObjectCreated:"
 SEQUENCER_CHARS = 32
 # As infra/template.yaml says of the queue: after so many deliveries a message goes to the dead-letter queue.
 MAX_DELIVERIES = 12
+# What deletions and changes are told by is kept a day longer (`builder.collect.GRACE_OF_SEGMENTS`). A queue keeps a
+# message no longer than this, but a dead letter that is put back into it begins anew.
+MAX_AGE = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +34,26 @@ class Drop:
     written_at: str
     sequencer: str
 
-    def order(self, part: int) -> str:
-        """Returns what sorts segments by the time their source was written."""
-        return f"{self.written_at}#{self.sequencer.ljust(SEQUENCER_CHARS, '0')}#{part:06d}"
+    @property
+    def order_of_write(self) -> str:
+        """What sorts writes by their time."""
+        return f"{self.written_at}#{self.sequencer.ljust(SEQUENCER_CHARS, '0')}"
+
+    def refuse_if_late(self, now: datetime) -> None:
+        """Raises InvalidInput (event-too-late) where what was written since can no longer be told from what it says."""
+        if now - datetime.fromisoformat(self.written_at) > MAX_AGE:
+            message = f"the file was written more than {MAX_AGE.days} days ago: write it again"
+            raise InvalidInput(message, kind=ErrorKind.EVENT_TOO_LATE, written_at=self.written_at)
+
+    def order(self, segment: int, *, part: int | None = None) -> str:
+        """Returns what sorts segments by the time their source was written, then by their place in it.
+
+        Args:
+            segment: the number of the segment, in its file or in its part of it.
+            part: the number of the part of the file; None where it is taken in whole.
+        """
+        place = f"{segment:06d}" if part is None else f"{part:06d}.{segment:06d}"
+        return f"{self.order_of_write}#{place}"
 
 
 def drops_of(body: str) -> list[Drop]:

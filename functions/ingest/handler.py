@@ -16,6 +16,7 @@ from shardlake.catalog.dynamodb import DynamoCatalog
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.rpc.lambda_ import LambdaInvoker
+from shardlake.rpc.work_queue import SqsWorkQueue
 from shardlake.settings import Settings
 from shardlake.store.s3 import S3Store
 from shardlake.types import LambdaContext
@@ -35,6 +36,7 @@ def world() -> World:
         catalog=DynamoCatalog(settings.catalog_table, settings.shard_table),
         store=S3Store(settings.bucket),
         invoker=LambdaInvoker(),
+        queue=SqsWorkQueue(settings.inbox_queue_url),
         now=lambda: datetime.now(UTC),
     )
 

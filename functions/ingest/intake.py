@@ -38,13 +38,15 @@ class Source:
     """What items come from. `identity` tells one write of it from another; a repeated event has the same one.
 
     Attributes:
-        first_part: the number of its first segment.
+        first_segment: the number of its first segment.
+        part: the number of the part of the file that it is; None of a whole one.
         seen: the position of the log that it was made of: what was written later it does not speak of.
     """
 
     drop: Drop
     identity: str
-    first_part: int = 0
+    first_segment: int = 0
+    part: int | None = None
     seen: int | None = None
 
 
@@ -74,7 +76,7 @@ class Intake:
         self._segment_bytes = 0
         self._digests: dict[str, str] = {}
         self._patches: list[Numbered] = []
-        self._part = source.first_part
+        self._number = source.first_segment
 
     def add(self, entry: Entry) -> None:
         """Takes one entry: it is refused, or will stand in a segment."""
@@ -156,7 +158,7 @@ class Intake:
         self._segment.clear()
         self._segment_bytes = 0
         self._digests = {}
-        self._part += 1
+        self._number += 1
 
     def _write_patches(self) -> None:
         """Makes the changes, again where one of the items was written meanwhile, and adds them to the log."""
@@ -167,7 +169,7 @@ class Intake:
                 continue
             made.reject(self._rejects)
             self.accepted += len(self._patches) - len(made.refused)
-            self._part += 1
+            self._number += 1
             self._patches.clear()
 
     def _add_made(self, made: Patched) -> bool:
@@ -180,11 +182,13 @@ class Intake:
 
     def _order(self) -> str:
         # An item that a filter did not see, because it was still on its way, must not give way to the deletion.
-        return self._source.drop.order(self._part) if self._source.seen is None else NO_ORDER
+        if self._source.seen is not None:
+            return NO_ORDER
+        return self._source.drop.order(self._number, part=self._source.part)
 
     def _identity(self) -> str:
         """Returns what tells this piece of work from any other: where it comes from, and what it is."""
-        where = self._row.uid, self._source.drop.key, self._source.identity, str(self._part)
+        where = self._row.uid, self._source.drop.key, self._source.identity, str(self._number)
         return _digest(*where, _content(self._segment))
 
     def _segment_row(self, segment_id: str, identity: str, *, rows: int, order: str) -> SegmentRow:

@@ -17,23 +17,34 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line without its end. `data` is None where it was longer than the bound: it was skipped, not kept."""
+    """One line without its end. `data` is None where it was longer than the bound: it was skipped, not kept.
+
+    Attributes:
+        end: how many bytes of the stream there are up to its end.
+    """
 
     number: int
     data: bytes | None
+    end: int = field(compare=False)
 
 
-def lines_of(stream: IO[bytes], *, max_line_bytes: int = limits.MAX_LINE_BYTES) -> Iterator[Line]:
-    """Yields the lines that are not blank, numbered from 1."""
-    for number, data in enumerate(_raw_lines(stream, max_line_bytes), start=1):
+def lines_of(stream: IO[bytes], *, first: int = 1, max_line_bytes: int = limits.MAX_LINE_BYTES) -> Iterator[Line]:
+    """Yields the lines that are not blank, numbered from `first` on."""
+    for number, (data, end) in enumerate(_raw_lines(stream, max_line_bytes), start=first):
         text = data.removeprefix(BYTE_ORDER_MARK) if number == 1 and data else data
         if text is None or text.strip():
-            yield Line(number, text)
+            yield Line(number, text, end)
 
 
 def unpacked(stream: IO[bytes], *, max_bytes: int = limits.MAX_UNPACKED_FILE_BYTES) -> IO[bytes]:
     """Returns the stream that is compressed in a gzip stream; reading it raises InvalidInput (invalid-file)."""
     return _Unpacked(gzip.GzipFile(fileobj=stream), max_bytes)  # type: ignore[return-value]  # it reads, which is all that is asked
+
+
+def skip(stream: IO[bytes], count: int) -> None:
+    """Reads past some bytes, or to the end where there are fewer."""
+    while count and (data := stream.read(min(count, CHUNK_BYTES))):
+        count -= len(data)
 
 
 class _Unpacked:
@@ -75,13 +86,15 @@ class _Open:
         return data
 
 
-def _raw_lines(stream: IO[bytes], bound: int) -> Iterator[bytes | None]:
-    line = _Open()
+def _raw_lines(stream: IO[bytes], bound: int) -> Iterator[tuple[bytes | None, int]]:
+    line, end = _Open(), 0
     while chunk := stream.read(CHUNK_BYTES):
         first, *rest = chunk.split(b"\n")
         line.add(first, bound)
         for piece in rest:
-            yield line.end(bound)
+            end += line.size + 1
+            yield line.end(bound), end
             line.add(piece, bound)
     if line.size:
-        yield line.end(bound)
+        end += line.size
+        yield line.end(bound), end

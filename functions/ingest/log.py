@@ -53,25 +53,33 @@ class _Known:
         # Without a sequence are those that older releases wrote: they come with every reading from the beginning.
         self.rows = (self.rows if seen else []) + catalog.segments(uid, after=seen)
 
-    def index(self, store: ObjectStore, order: str, seen: int) -> None:
-        """Reads the ids of all segments behind an order or a position that were not read before."""
+    def newer(self, store: ObjectStore, ids: Ids, order: str, seen: int) -> Ids:
+        """Returns those of the ids that were written behind an order or a position.
+
+        Reads the segments behind it that were not read before, and keeps their ids as long as there is room.
+        """
         if len(self.last) > MAX_IDS_KEPT:
             self.last.clear()
             self.indexed.clear()
+        found: set[bytes] = set()
         for row in self.rows:
             if row.is_mark or row.sequence in self.indexed or not (row.order > order or row.sequence > seen):
                 continue
             for part in _read(store, row):
-                for each in part.ids:
-                    known = self.last.get(each, ("", 0))
-                    self.last[each] = max(known[0], part.order), max(known[1], part.sequence)
-            if row.sequence:
+                if part.order > order or part.sequence > seen:
+                    found |= ids & part.ids
+                self._keep(part)
+            if row.sequence and len(self.last) <= MAX_IDS_KEPT:
                 self.indexed.add(row.sequence)
+        kept = ((each, self.last.get(each)) for each in ids)
+        return frozenset(found.union(each for each, last in kept if last and (last[0] > order or last[1] > seen)))
 
-    def newer(self, ids: Ids, order: str, seen: int) -> Ids:
-        """Returns those of the ids that were written later. Requires: `index` of the same."""
-        found = ((each, self.last.get(each)) for each in ids)
-        return frozenset(each for each, last in found if last and (last[0] > order or last[1] > seen))
+    def _keep(self, part: Part) -> None:
+        if len(self.last) > MAX_IDS_KEPT:
+            return  # a late part of a large file comes before millions of ids
+        for each in part.ids:
+            known = self.last.get(each, ("", 0))
+            self.last[each] = max(known[0], part.order), max(known[1], part.sequence)
 
 
 class Log:
@@ -160,8 +168,7 @@ class Log:
     def _looked_up(self, uid: str, ids: Ids, order: str, seen: int) -> Ids:
         known = self._known.setdefault(uid, _Known())
         known.read_on(self._catalog, uid)
-        known.index(self._store, order, seen)
-        return known.newer(ids, order, seen)
+        return known.newer(self._store, ids, order, seen)
 
 
 def _read(store: ObjectStore, row: SegmentRow) -> list[Part]:

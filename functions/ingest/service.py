@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -12,14 +12,18 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from functions.ingest.events import MAX_DELIVERIES, drops_of
-from functions.ingest.job import Outcome, give_up, take_in
+from functions.ingest import job, parts
+from functions.ingest.events import MAX_DELIVERIES, Drop
+from functions.ingest.files import Outcome
 from functions.ingest.upkeep import start_due
+from functions.ingest.work import Work, task_of
 from functions.ingest.world import World
 from shardlake.catalog.base import CollectionRow
 from shardlake.deadline import Deadline
 from shardlake.errors import ErrorKind, InternalError, ShardlakeError
 from shardlake.observability import Line, Observer
+
+PASSED_ON = "passed_on"
 
 
 def take_batch(
@@ -45,11 +49,19 @@ def take_batch(
 
 def _processed(event: dict[str, Any], world: World, line: Line, deadline: Deadline) -> PartialItemFailureResponse:
     tally = _Tally(line)
+    at_first_ms = deadline.remaining_ms()
 
     def handle(record: SQSRecord) -> None:
         try:
-            for drop in drops_of(record.body):
-                tally.add(take_in(world, drop, deadline=deadline))
+            task = task_of(record.body)
+            if isinstance(task, Work) and deadline.remaining_ms() < at_first_ms / 2:
+                # Messages of a batch share one run's time, and a part may need all of it: it goes to another run at
+                # once, where one that failed would wait until it is visible again.
+                world.queue.send([record.body])
+                tally.add(Outcome(state=PASSED_ON))
+                return
+            for outcome in _done(world, task, deadline):
+                tally.add(outcome)
         except Exception as exc:
             tally.failed(exc)
             if int(record.attributes.approximate_receive_count) >= MAX_DELIVERIES:
@@ -66,12 +78,23 @@ def _processed(event: dict[str, Any], world: World, line: Line, deadline: Deadli
     return processor.response()
 
 
+def _done(world: World, task: list[Drop] | Work, deadline: Deadline) -> Iterator[Outcome]:
+    if isinstance(task, Work):
+        yield parts.do(world, task, deadline=deadline)
+    else:
+        yield from (job.take_in(world, drop, deadline=deadline) for drop in task)
+
+
 def _give_up(world: World, body: str, exc: Exception) -> None:
     """Says in receipts why nothing more will come of a message's files; the message itself goes to the dead letters."""
     error = exc if isinstance(exc, ShardlakeError) else InternalError("something broke on our side")
     with suppress(ShardlakeError):
-        for drop in drops_of(body):
-            give_up(world, drop, error)
+        task = task_of(body)
+        if isinstance(task, Work):
+            parts.give_up(world, task, error)
+            return
+        for drop in task:
+            job.give_up(world, drop, error)
 
 
 class _Tally:

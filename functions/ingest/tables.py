@@ -5,81 +5,105 @@ A null is a missing value; a timestamp becomes RFC 3339 (UTC where it has no zon
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from functions.ingest.objects import RangeFile
+from functions.ingest.portions import Part
 from shardlake import limits
 from shardlake.errors import ErrorKind, InvalidInput
-from shardlake.store.base import ByteRange, ObjectStore
+from shardlake.store.base import ObjectInfo, ObjectStore
 from shardlake.types import Json
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 BATCH_ROWS = 512
 MAX_ROW_GROUP_BYTES = 1024 * limits.MIB  # unpacked: pyarrow holds the columns of one group
 
 
-class RangeFile(io.RawIOBase):
-    """An object of a store as a file that can be sought: every read is one ranged GET."""
-
-    def __init__(self, store: ObjectStore, key: str) -> None:
-        super().__init__()
-        self._store = store
-        self._key = key
-        self._size = store.head(key).size_bytes
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It reads."""
-        return True
-
-    def seekable(self) -> bool:
-        """It seeks."""
-        return True
-
-    def tell(self) -> int:
-        """Returns where the next read begins."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves to where the next read begins."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Reads into a buffer, as much as there is."""
-        view = memoryview(buffer).cast("B")
-        stop = min(self._at + len(view), self._size)
-        if stop <= self._at:
-            return 0
-        (data,) = self._store.get_ranges(self._key, [ByteRange(self._at, stop)])
-        view[: len(data)] = data
-        self._at = stop
-        return len(data)
-
-
-def rows_of(store: ObjectStore, key: str) -> Iterator[tuple[Json, int]]:
-    """Yields (row as JSON, its share of bytes) of a parquet file.
+def rows_of(store: ObjectStore, info: ObjectInfo, part: Part | None = None) -> Iterator[tuple[Json, int]]:
+    """Yields (row as JSON, its share of bytes) of a parquet file, or of a part of its rows.
 
     Raises:
-        NotFound: object-not-found.
+        NotFound: object-not-found, also when another file stands there.
         InvalidInput: invalid-file.
+
+    Cost: reads the row groups that have rows of the part, from their beginning.
     """
-    with RangeFile(store, key) as file:
+    with _opened(store, info) as table:
+        start, stop = (0, table.metadata.num_rows) if part is None else (part.start, part.stop)
+        groups, at = _groups_of(table, start, stop)
+        for batch in table.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, use_threads=False):
+            if at >= stop:
+                return
+            size = batch.nbytes // max(1, batch.num_rows)
+            wanted = batch.slice(max(0, start - at), max(0, min(stop, at + batch.num_rows) - max(start, at)))
+            at += batch.num_rows
+            for row in wanted.to_pylist(maps_as_pydicts="lossy"):
+                yield _json(row), size
+
+
+def parts_of_rows(
+    store: ObjectStore, info: ObjectInfo, at: Part, *, part_bytes: int, part_lines: int
+) -> Iterator[Part]:
+    """Yields the parts of a parquet file's rows from one on.
+
+    A part ends where a row more would be too much, by the mean size of the rows of its group, or with the file.
+
+    Args:
+        store: has the file. info: of the file.
+        at: the first one, as far as it is known: its number and start.
+        part_bytes: of one part, unpacked. part_lines: rows of one part.
+
+    Raises:
+        NotFound: object-not-found. InvalidInput: invalid-file.
+    """
+    with _opened(store, info) as table:
+        groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
+        sizes = [(group.num_rows, group.total_byte_size) for group in groups]
+    cuts = _cuts(sizes, part_bytes=part_bytes, part_lines=part_lines)
+    for number, (start, stop) in enumerate(cuts):
+        if number >= at.number:
+            yield Part(number=number, start=start, stop=stop, line=start + 1, lines=stop - start)
+
+
+def _cuts(sizes: list[tuple[int, int]], *, part_bytes: int, part_lines: int) -> Iterator[tuple[int, int]]:
+    start = at = held = 0
+    for rows, size in sizes:
+        each, left = max(1, size // max(1, rows)), rows
+        while left:
+            taken = min(left, part_lines - (at - start), max(1, (part_bytes - held) // each))
+            at, left, held = at + taken, left - taken, held + taken * each
+            if at - start >= part_lines or held + each > part_bytes:
+                yield start, at
+                start, held = at, 0
+    if at > start:
+        yield start, at
+
+
+def _groups_of(table: Any, start: int, stop: int) -> tuple[list[int], int]:  # noqa: ANN401 - pyarrow has no types
+    """Returns the groups that have rows from `start` to `stop`, and the number of the first one's first row."""
+    found: list[int] = []
+    at = begin = 0
+    for index in range(table.num_row_groups):
+        rows = table.metadata.row_group(index).num_rows
+        if at < stop and at + rows > start:
+            begin = begin if found else at
+            found.append(index)
+        at += rows
+    return found, begin
+
+
+@contextmanager
+def _opened(store: ObjectStore, info: ObjectInfo) -> Iterator[Any]:
+    with RangeFile(store, info) as file:
         try:
             table = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
             _check_groups(table)
-            for batch in table.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
-                size = batch.nbytes // max(1, batch.num_rows)
-                for row in batch.to_pylist(maps_as_pydicts="lossy"):
-                    yield _json(row), size
+            yield table
         except (pa.ArrowException, OSError, ValueError, OverflowError, UnicodeDecodeError) as exc:
             if isinstance(exc, InvalidInput):
                 raise

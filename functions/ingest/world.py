@@ -10,7 +10,7 @@ from functions.ingest.log import Log
 from shardlake.catalog.base import Catalog
 from shardlake.contracts.encode import DESCRIBE, EncoderInfo, decode_description
 from shardlake.deadline import Deadline
-from shardlake.rpc.base import Invoker
+from shardlake.rpc.base import Invoker, WorkQueue
 from shardlake.settings import Settings
 from shardlake.store.base import ObjectStore
 from shardlake.types import CollectionSchema
@@ -18,12 +18,13 @@ from shardlake.types import CollectionSchema
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """One a process. `now` is the time of day, for what is written down."""
+    """One a process. `queue` is what its work comes by; `now` is the time of day, for what is written down."""
 
     settings: Settings
     catalog: Catalog
     store: ObjectStore
     invoker: Invoker
+    queue: WorkQueue
     now: Callable[[], datetime]
     _encoders: dict[str, EncoderInfo] = field(default_factory=dict)
     _logs: list[Log] = field(default_factory=list)

@@ -76,7 +76,7 @@ def compose(
     counts = {"requested": len(told), "searched": len(answers), "failed": failed}
     body = _body(counts, stats, costs) | _facets(asked, counted)
     if asked.request.explain:
-        body["plan"] = _explained(plan, told)
+        body["plan"] = _explained(asked, plan, told)
     shown = [_hit(asked, hit) for hit in hits]
     return body | {"hits": shown, "version": version, "cursor": _cursor(asked, plan, hits, version)}
 
@@ -171,13 +171,15 @@ def failure(shard: int, error: ShardlakeError) -> dict[str, Any]:
     return {"shard": shard_name(shard), "kind": str(error.kind), "retryable": error.retryable}
 
 
-def _explained(plan: Plan, told: Mapping[int, Told]) -> dict[str, Any]:
+def _explained(asked: Asked, plan: Plan, told: Mapping[int, Told]) -> dict[str, Any]:
     passing = {
         shard: (answer["stats"]["rows_passing"], plan.rows[shard])
         for shard, answer in told.items()
         if shard >= 0 and not isinstance(answer, ShardlakeError)  # deltas have no lists to choose from
     }
-    bands = bands_by_shard(plan.sources[0].scan if plan.sources else None, passing)
+    # Without a filter nothing passes or fails it, though depth be chosen for what is left of expired shards.
+    scan = plan.sources[0].scan if plan.sources and asked.filter is not None else None
+    bands = bands_by_shard(scan, passing)
     return plan.explain() | {"strategies": _strategies(told), "bands_by_shard": bands}
 
 

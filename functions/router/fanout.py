@@ -110,6 +110,7 @@ def _round(
                 searches=message.searches,
                 timeout_ms=timeout_ms,
                 overwrites=version.overwrites,
+                expiry=version.expiry_of(message.rows),
             )
         )
         for message in messages

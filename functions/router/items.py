@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.router.answer import failure
+from functions.router.expiry import as_of
 from functions.router.fanout import Told, fan_out
 from functions.router.service import Router
 from functions.router.snapshots import Found
@@ -103,13 +104,16 @@ def lookup(router: Router, event: Mapping[str, Any], line: Line, limit: Deadline
 
 
 def _version(router: Router, found: Found, deadline: Deadline) -> Version | None:
-    """Returns what is meant, opened; None where the collection has nothing yet. Raises NotFound: version-not-found."""
+    """Returns what is meant, as it is now; None where the collection has nothing yet. Raises NotFound:
+    version-not-found.
+    """
     if found.name is None:
         return None
     snapshot = router.snapshots.named(found.row.uid, found.name, found.current)
     if snapshot is None:
         raise NotFound("there is no such version, or it is gone", kind=ErrorKind.VERSION_NOT_FOUND)
-    return router.versions.get(found.row.uid, snapshot, schema_of_body(found.row.body), deadline)
+    schema = schema_of_body(found.row.body)
+    return as_of(router.versions.get(found.row.uid, snapshot, schema, deadline), schema, router.now())
 
 
 def _asked(router: Router, version: Version, leaf: LeafSearch, deadline: Deadline) -> dict[int, Told]:

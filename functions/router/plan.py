@@ -98,7 +98,7 @@ def plan(  # noqa: PLR0917  # one caller
     leaves |= {row.shard_id: exact for row in shards if is_delta(row)}
     return Plan(
         leaves=leaves,
-        pruned=len(rows) - len(leaves),
+        pruned=len(version.shards) + len(version.deltas) - len(leaves),
         sources=sources,
         bounds=bounds,
         rows={row.shard_id: row.rows for row in shards},

@@ -11,6 +11,7 @@ from functions.router import answer, shadow
 from functions.router.answer import Costs
 from functions.router.embed import Embedded, Vectors, embed
 from functions.router.examples import example_vectors, lookups
+from functions.router.expiry import as_of
 from functions.router.fanout import Gathered, Told, Wanted, fan_out
 from functions.router.hits import joined, missing_hits, more_groups
 from functions.router.plan import Plan, plan
@@ -46,7 +47,7 @@ class Router:
     """The service behind search. One a process.
 
     Attributes:
-        clock: seconds from any moment, for deadlines. now: seconds since 1970, for `now()`.
+        clock: seconds from any moment, for deadlines. now: seconds since 1970, for `now()` and for what has expired.
         warming: without it shards that answered cold stay as they are.
     """
 
@@ -107,7 +108,8 @@ class Router:
                 outcomes |= {number: _unversioned(one, name, timer) for number, one in part.items()}
             else:
                 opened = self.versions.get(row.uid, snapshot, schema, deadline, spaces=_probing(part))
-                outcomes |= _Request(self, part, opened, timer, deadline).run(line)
+                version = as_of(opened, schema, self.now())
+                outcomes |= _Request(self, part, version, timer, deadline).run(line)
         ordered = [outcomes[number] for number in range(len(bodies))]
         _describe(line, ordered)
         shadow.start_some(self, collection, current, list(zip(bodies, ordered, strict=True)), line)

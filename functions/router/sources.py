@@ -123,7 +123,9 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
     space = version.manifest.space(one.space.name)
     if space is None:
         raise InternalError("a version lacks a space of its schema", space=one.space.name)
-    scan = _scan_plan(asked, space)
+    # What has expired is left out as a filter would: where it is much, searches go as deep as that takes.
+    is_filtered = asked.filter is not None or version.is_worn
+    scan = _scan_plan(asked, space, is_filtered=is_filtered)
     # Under a filter each shard chooses its own lists: only it knows where the rows that pass lie. Hash buckets it
     # always chooses itself: it has all of them.
     promise = None if asked.request.nprobe is not None and asked.request.recall < 1 else asked.request.recall
@@ -137,10 +139,12 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
         promise=promise,
         depth=0 if asked.cursor is None else asked.depth,
     )
-    if asked.filter is not None or scan.exact or space.routing_key is None:
+    if is_filtered or scan.exact or space.routing_key is None:
         return plain
     routing = versions.routing(version, space, deadline)
     scores = coarse_scores(query, routing.centroids, space.metric)
+    if version.gone:
+        scores = _of_shards(scores, space.name, shards)
     wanting = asked.depth, _most_unlisted(version, space)
     return replace(
         plain,
@@ -151,7 +155,7 @@ def plan_source(  # noqa: PLR0917  # private to the plan: one caller
     )
 
 
-def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
+def _scan_plan(asked: Asked, space: ManifestSpace, *, is_filtered: bool) -> ScanPlan:
     request, cursor = asked.request, asked.cursor
     if cursor is not None and space.name in cursor.exact:
         return EXACT
@@ -161,7 +165,7 @@ def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
         k=asked.depth,
         nprobe=request.nprobe,
         queries=queries_of(asked.media),
-        is_filtered=asked.filter is not None,
+        is_filtered=is_filtered,
     )
     if cursor is None:
         return chosen
@@ -169,13 +173,21 @@ def _scan_plan(asked: Asked, space: ManifestSpace) -> ScanPlan:
         # The page before was of a scan, and scores must stay comparable: everything is scanned instead.
         depth = CANDIDATES_GRID[-1] * asked.depth
         chosen = ScanPlan(nprobe=space.lists, candidates=max(depth, MIN_CANDIDATES), exact=False)
-    return _deep(chosen, asked, space)
+    return _deep(chosen, asked, space, is_filtered=is_filtered)
 
 
-def _deep(plan: ScanPlan, asked: Asked, space: ManifestSpace) -> ScanPlan:
+def _deep(plan: ScanPlan, asked: Asked, space: ManifestSpace, *, is_filtered: bool) -> ScanPlan:
     """Returns the plan of a later page: all lists once the pages so far have used up a good part of those probed."""
-    is_thin = asked.filter is not None or plan.nprobe * space.rows_per_list < ROWS_BEHIND * asked.depth
+    is_thin = is_filtered or plan.nprobe * space.rows_per_list < ROWS_BEHIND * asked.depth
     return replace(plan, nprobe=space.lists, widening=(Depth(0.0, space.lists),)) if is_thin else plan
+
+
+def _of_shards(scores: Float32Array, space: str, shards: Sequence[ShardRow]) -> Float32Array:
+    """Returns the scores of lists, the lowest where no shard that is left has the list: it must take no probe."""
+    kept = np.zeros(len(scores), bool)
+    for row in shards:
+        kept[slice(*row.lists[space])] = True
+    return np.where(kept, scores, np.float32(-np.inf))
 
 
 def _most_unlisted(version: Version, space: ManifestSpace) -> int:

@@ -11,7 +11,7 @@ from functools import partial
 from shardlake import limits
 from shardlake.catalog.base import Catalog, DeltaRow, Pointer, SegmentRow, ShardRow, Snapshot
 from shardlake.catalog.log import UNBUILT, name_of
-from shardlake.contracts.shard import Overwrites
+from shardlake.contracts.shard import Expiry, Overwrites
 from shardlake.deadline import Deadline
 from shardlake.errors import FormatError
 from shardlake.format import locations
@@ -36,6 +36,9 @@ class Version:
         overwrites: what hides rows of the shards, and of deltas that came before.
         digests: {space: of the encoders that made its vectors}.
         name: of the snapshot.
+        expiry: when rows have expired; None where items never do. `expiry.as_of` says this and what follows.
+        aged: the shards and deltas in which some rows may have expired. gone: those in which all have.
+        is_worn: whether so much of a shard has expired that searches go as under a filter.
     """
 
     pointer: Pointer | None
@@ -46,6 +49,10 @@ class Version:
     overwrites: tuple[Overwrites, ...] = ()
     digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
     name: str = ""
+    expiry: Expiry | None = None
+    aged: frozenset[int] = frozenset()
+    gone: frozenset[int] = frozenset()
+    is_worn: bool = False
 
     @property
     def is_built(self) -> bool:
@@ -54,8 +61,14 @@ class Version:
 
     @property
     def searched(self) -> tuple[ShardRow, ...]:
-        """What a search may ask: the shards, then the deltas."""
-        return self.shards + self.deltas
+        """What a search may ask: the shards, then the deltas, without those in which everything has expired."""
+        rows = self.shards + self.deltas
+        return rows if not self.gone else tuple(row for row in rows if row.shard_id not in self.gone)
+
+    def expiry_of(self, rows: Sequence[ShardRow]) -> Expiry | None:
+        """Returns what some shards are told of their expired rows; None where they have none."""
+        aged = tuple(row.shard_id for row in rows if row.shard_id in self.aged)
+        return None if self.expiry is None or not aged else replace(self.expiry, shards=aged)
 
     def sequence_of(self, row: ShardRow) -> int:
         """Returns the position of the log up to which a shard or delta holds it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from functions.shard_search.hidden import OverwrittenIds
-from shardlake.contracts.shard import Held, LeafSearch, LeafStats, Overwrites, ShardRef
+from shardlake.contracts.shard import Expiry, Held, LeafSearch, LeafStats, Overwrites, ShardRef
 from shardlake.deadline import Deadline
 from shardlake.engine.hidden import LiveRows
 from shardlake.engine.reading import Ahead, NoBlocks, Reader
@@ -96,11 +96,17 @@ class ShardCache:
         self._shards.move_to_end(ref.key)
         return opened
 
-    def live(
-        self, opened: OpenShard, ref: ShardRef, overwrites: Sequence[Overwrites], deadline: Deadline, stats: LeafStats
+    def live(  # noqa: PLR0917  # private to the leaf: one caller
+        self,
+        opened: OpenShard,
+        ref: ShardRef,
+        overwrites: Sequence[Overwrites],
+        expiry: Expiry | None,
+        deadline: Deadline,
+        stats: LeafStats,
     ) -> LiveRows | None:
         """Returns the rows of an opened shard that are not hidden: `OverwrittenIds.live`."""
-        return self._overwritten.live(opened, ref, overwrites, deadline, stats)
+        return self._overwritten.live(opened, ref, overwrites, expiry, deadline, stats)
 
     def warm_up(self, ref: ShardRef, deadline: Deadline, budget_bytes: int) -> Held:
         """Reads the rest of a shard into memory and onto the disk, as far as bounds, deadline and budget go.

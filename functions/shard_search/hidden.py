@@ -1,4 +1,4 @@
-"""The ids that pending segments overwrite, read and kept for all shards of a container; each finds its own rows."""
+"""What hides rows: the ids that pending segments overwrite, read and kept for all shards of a container, and time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from shardlake.contracts.shard import LeafStats, Overwrites, ShardRef
+from shardlake.contracts.shard import Expiry, LeafStats, Overwrites, ShardRef
 from shardlake.deadline import Deadline
 from shardlake.engine.hidden import LiveRows
 from shardlake.engine.lru import BytesLru
@@ -38,29 +38,38 @@ class OverwrittenIds:
         self._ids: BytesLru[str, list[bytes]] = BytesLru(KEPT_BYTES)
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="overwrites")
 
-    def live(
-        self, shard: OpenShard, ref: ShardRef, overwrites: Sequence[Overwrites], deadline: Deadline, stats: LeafStats
+    def live(  # noqa: PLR0917  # private to the leaf: one caller
+        self,
+        shard: OpenShard,
+        ref: ShardRef,
+        overwrites: Sequence[Overwrites],
+        expiry: Expiry | None,
+        deadline: Deadline,
+        stats: LeafStats,
     ) -> LiveRows | None:
-        """Returns the rows of a shard that no later segment overwrites; None where nothing is hidden.
+        """Returns the rows of a shard that no later segment overwrites and that are not expired; None for all.
 
         Args:
             shard: opened. ref: says how far it holds the log.
-            overwrites: of all pending segments.
+            overwrites: of all pending segments. expiry: None where nothing can be expired.
             deadline: of the reads. stats: counts them.
 
         Raises:
             FormatError: when a file or the shard contradicts the format; of a file, with its key.
             NotFound, Unavailable, DeadlineExceeded: as the store says.
 
-        Cost: for what this shard has not met yet one round for files that are not held, and one for pages of its ids.
+        Cost: for what this shard has not met yet one round for files that are not held, one for pages of its ids, and
+            one for postings of the attribute that says when rows expire.
         """
         newer = {one.key: one for one in overwrites if one.sequence > ref.sequence}
-        if not newer:
-            return None
         unknown = [newer[key] for key in shard.hidden.unknown(tuple(newer))]
         for group in groups(unknown, lambda one: one.bytes, GROUP_BYTES):
             shard.hidden.look_up(self._of(group, deadline, stats), shard.reader(stats, deadline))
-        return shard.hidden.live(tuple(newer))
+        expired = None
+        if expiry is not None and ref.shard_id in expiry.shards:
+            reader = shard.reader(stats, deadline)
+            expired = shard.expired.at(expiry.attribute, expiry.moment_us, shard.attributes, reader)
+        return shard.hidden.live(tuple(newer), expired)
 
     def _of(self, files: Sequence[Overwrites], deadline: Deadline, stats: LeafStats) -> dict[str, list[bytes]]:
         found = {one.key: ids for one in files if (ids := self._ids.get(one.key)) is not None}

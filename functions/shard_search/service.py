@@ -9,6 +9,7 @@ from typing import NamedTuple
 from functions.shard_search.best import best_of_all
 from functions.shard_search.cache import ShardCache, told_lists
 from shardlake.contracts.shard import (
+    Expiry,
     Held,
     LeafAnswer,
     LeafReply,
@@ -31,6 +32,7 @@ class _Asked(NamedTuple):
     ref: ShardRef
     searches: tuple[LeafSearch, ...]
     overwrites: tuple[Overwrites, ...]
+    expiry: Expiry | None
     deadline: Deadline
 
 
@@ -68,7 +70,7 @@ class ShardSearch:
         )
 
     def _of_shards(self, request: LeafRequest, deadline: Deadline) -> tuple[LeafAnswer, ...]:
-        asked = [_Asked(ref, request.searches, request.overwrites, deadline) for ref in request.shards]
+        asked = [_Asked(ref, request.searches, request.overwrites, request.expiry, deadline) for ref in request.shards]
         if len(asked) == 1:
             return self._answers(asked[0])
         best = best_of_all(request.searches, [self._answers(one) for one in asked])
@@ -86,9 +88,10 @@ class ShardSearch:
         """Returns the shard, and which of its rows are not hidden; None for all."""
         told = () if self._cache.holds(asked.ref.key) else told_lists(asked.searches)
         opened = self._cache.open(asked.ref, asked.deadline, stats, told)
-        if not asked.overwrites:
+        if not asked.overwrites and asked.expiry is None:
             return opened, None
-        return opened, self._cache.live(opened, asked.ref, asked.overwrites, asked.deadline, stats)
+        live = self._cache.live(opened, asked.ref, asked.overwrites, asked.expiry, asked.deadline, stats)
+        return opened, live
 
     def _answers(self, asked: _Asked) -> tuple[LeafAnswer, ...]:
         if len(asked.searches) < 2:

@@ -83,6 +83,7 @@ class ErrorKind(StrEnum):
     INVALID_MATCH = "invalid-match"
     TOO_MANY_VALUES = "too-many-values"
     ALIAS_NOT_FOUND = "alias-not-found"
+    EVENT_TOO_LATE = "event-too-late"
     BUILD_FAILED = "build-failed"
 
 

@@ -89,6 +89,16 @@ MAX_FILES_PER_REQUEST = 500
 MAX_SIDECAR_BYTES = 128 * 1024
 UPLOAD_EXPIRES_S = 3_600
 
+# A larger dropped file is taken in by parts, each a message of its own. A part ends with the line that reaches one of
+# its two bounds: that takes some ten seconds (docs/ingest.md), and fits an invocation's 15 minutes even where an
+# encoder makes but 25 items a second.
+WHOLE_FILE_BYTES = 16 * MIB
+WHOLE_PACKED_FILE_BYTES = 2 * MIB  # of a .gz, which unpacks to some ten times as much
+PART_BYTES = 64 * MIB
+PART_LINES = 20_000
+MAX_FILE_PARTS = 4_096  # of one file: 80 million lines, or 256 GiB; their ledger is one row of DynamoDB, 400 KB at most
+MAX_MESSAGE_BYTES = 256 * 1024  # of one message of the queue: the older of AWS's bounds
+
 MAX_SEGMENT_ROWS = 10_000
 MAX_SEGMENT_BYTES = 64 * MIB
 MAX_PENDING_SEGMENTS = 10_000  # behind a version, that searches look through beside its shards

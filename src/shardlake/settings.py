@@ -29,6 +29,7 @@ class Settings:
     encode_function: str = ""
     build_function: str = ""
     router_function: str = ""
+    inbox_queue_url: str = ""
     code_version: str = "0.3.0"
     shard_cache_mb: int = 1024  # bytes of shards that one container of shard_search keeps open
     block_cache_mb: int = 2048  # bytes of blocks that it keeps on its disk; 0: none

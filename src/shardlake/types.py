@@ -147,6 +147,7 @@ class CollectionSchema:
     Attributes:
         sharding: what decides the shard of an item: its nearest list in the primary space, its id, or its value of
             `sharding_attribute`.
+        ttl: the datetime attribute that says when an item expires; None where items never do.
     """
 
     spaces: tuple[SpaceSpec, ...]
@@ -154,6 +155,7 @@ class CollectionSchema:
     sharding: Sharding = "cluster"
     sharding_attribute: str | None = None
     target_rows: int = 1_000_000
+    ttl: str | None = None
 
     @property
     def stored_spaces(self) -> tuple[SpaceSpec, ...]:
@@ -176,12 +178,14 @@ class Summary(TypedDict):
         present: rows with a value. missing: rows without one.
         values: all distinct values of a keyword, ascending, where they are few.
         area: [south, west, north, east] around all places of a geo attribute; west > east crosses the date line.
+        quantiles: of a datetime with many values those that cut them into equal parts, ascending.
     """
 
     present: int
     missing: int
     values: NotRequired[list[str]]
     area: NotRequired[list[float]]
+    quantiles: NotRequired[list[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

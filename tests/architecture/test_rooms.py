@@ -13,6 +13,7 @@ ADAPTERS = {
     "src/shardlake/rpc/dead_letters.py",
     "src/shardlake/rpc/lambda_.py",
     "src/shardlake/rpc/step_functions.py",
+    "src/shardlake/rpc/work_queue.py",
     "src/shardlake/foreign.py",
 }
 # Not rooms: the package itself, and the doubles, which stand beside the ranks.

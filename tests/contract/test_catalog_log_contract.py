@@ -58,7 +58,7 @@ def test_a_segment_comes_back_with_all_that_is_known_of_it(catalog: Catalog) -> 
         footer_offset=9_000,
         checksum="00ff",
         zone_maps={"stock": (-1, 2**63 - 1), "category": ("", "zürich ☂")},
-        summaries={"stock": {"present": 3, "missing": 0}},
+        summaries={"stock": {"present": 3, "missing": 0, "quantiles": [-1, 253402300799999999]}},
     )
     row = replace(segment_row(1), encoders={"visual": "abc"}, delta=delta, ids_bytes=77, identity="x")
 

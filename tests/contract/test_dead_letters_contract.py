@@ -106,3 +106,4 @@ def test_what_cannot_be_sent_stays(ministack: str) -> None:
 
     attributes = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["All"])["Attributes"]
     assert attributes["ApproximateNumberOfMessagesNotVisible"] == "1"
+    assert letters.count() == 1

@@ -108,6 +108,25 @@ def test_a_range_beyond_the_end_is_a_format_error(store: ObjectStore, span: Byte
     assert caught.value.kind is ErrorKind.MALFORMED_FILE
 
 
+def test_ranges_of_the_object_that_is_meant(store: ObjectStore) -> None:
+    store.put("k", BODY)
+    etag = store.head("k").etag
+
+    assert store.get_ranges("k", [ByteRange(0, 3), ByteRange(900, 905)], etag=etag) == [BODY[:3], BODY[900:905]]
+
+
+@pytest.mark.parametrize("other", [BODY[::-1], b"short"], ids=["other", "shorter"])
+def test_an_object_that_took_the_place_of_the_one_that_is_meant_is_not_read(store: ObjectStore, other: bytes) -> None:
+    store.put("k", BODY)
+    etag = store.head("k").etag
+    store.put("k", other)
+
+    with pytest.raises(NotFound) as caught:
+        store.get_ranges("k", [ByteRange(900, 905)], etag=etag)
+    assert caught.value.kind is ErrorKind.OBJECT_NOT_FOUND
+    assert store.get_ranges("k", [ByteRange(0, 3)], etag=store.head("k").etag) == [other[:3]]
+
+
 def test_a_suffix_is_the_end_and_says_the_size(store: ObjectStore) -> None:
     store.put("k", BODY)
 

@@ -68,7 +68,9 @@ class Rounds(WrappedStore):
         super().__init__(lake.store)
         self.rounds: list[Round] = []
 
-    def get_ranges(self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None) -> list[bytes]:
+    def get_ranges(
+        self, key: str, ranges: Sequence[ByteRange], *, etag: str | None = None, deadline: Deadline | None = None
+    ) -> list[bytes]:
         self.rounds.append(Round([(span.start, span.stop) for span in ranges]))
         return super().get_ranges(key, ranges, deadline=deadline)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from builder.collect import GRACE_OF_SEGMENTS
 from builder.compact import compact
 from builder.purge import purge
 from functions.api.searching import ATTEMPTS
 from functions.build.service import Builds
-from shardlake.catalog.base import BuildState
+from functions.ingest.events import MAX_AGE, drops_of
+from shardlake.catalog.base import BuildState, SegmentRow
 from shardlake.contracts.collection import schema_of_body
 from shardlake.format.segment import decode_segment
 from tests.lake import queued
@@ -61,7 +64,11 @@ def merge(world: SmallWorld) -> int:
     """Compacts all that is pending into one segment; returns how many are fewer."""
     row = world.catalog.get_collection(NAME)
     schema = schema_of_body(row.body)
-    return compact(world.objects, world.catalog, row.uid, schema, lambda rows: rows if len(rows) > 1 else ())
+
+    def everything(rows: Sequence[SegmentRow]) -> Sequence[SegmentRow]:
+        return rows if len(rows) > 1 else ()
+
+    return compact(world.objects, world.catalog, row.uid, schema, everything, now=world.now())
 
 
 def build(world: SmallWorld, build_id: str, scratch: Path) -> str:
@@ -247,6 +254,26 @@ def test_a_filter_sees_a_version_and_what_is_pending_alike(world: SmallWorld, tm
 
     assert ids(world) == ["i1", "i4"]
     assert world.call("GET", BASE).json["rows"] == 2
+
+
+def test_what_comes_more_than_two_weeks_late_is_not_taken_in(world: SmallWorld) -> None:
+    seen: set[str] = set()
+    put(world, 1)
+    late = unseen(world, seen)
+    put(world, 2)
+    on_time = unseen(world, seen)
+    assert world.deliver(on_time) == []
+    world.pass_time(MAX_AGE)
+
+    assert world.deliver(on_time) == []
+    assert world.deliver(late) == []
+
+    assert ids(world) == ["i2"]
+    sources = [drops_of(event["Records"][0]["body"])[0].key for event in (late, on_time)]
+    receipts = world.catalog.receipts(world.catalog.get_collection(NAME).uid, sources)
+    assert [receipts[key].state for key in sources] == ["failed", "done"]
+    assert "14 days ago" in str(receipts[sources[0]].error)
+    assert MAX_AGE < GRACE_OF_SEGMENTS
 
 
 def test_what_a_rollback_has_set_aside_shields_nothing_from_a_filter(world: SmallWorld, tmp_path: Path) -> None:

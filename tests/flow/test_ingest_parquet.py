@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.ingest import tables
+from functions.ingest.objects import RangeFile
 from shardlake.catalog.base import ReceiptState
 from shardlake.format.segment import Segment, decode_segment
 from shardlake.testing import FlakyStore
@@ -171,7 +171,7 @@ def test_values_that_json_does_not_have_refuse_their_row(world: SmallWorld) -> N
 def test_a_range_file_reads_like_a_file(world: SmallWorld) -> None:
     world.objects.put("k", bytes(range(100)))
 
-    with tables.RangeFile(world.objects, "k") as file:
+    with RangeFile(world.objects, world.objects.head("k")) as file:
         assert file.seek(-10, io.SEEK_END) == 90
         assert file.read(4) == bytes(range(90, 94))
         assert file.read() == bytes(range(94, 100))

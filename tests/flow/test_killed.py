@@ -158,7 +158,7 @@ def test_compaction_killed_anywhere_and_run_again(tmp_path: Path) -> None:
             _compact(lake, before, after)
         assert lake.ids(k=100) == expected
 
-        compact(lake.store, lake.catalog, UID, lake.schema)
+        compact(lake.store, lake.catalog, UID, lake.schema, now=FAR)
 
         assert [(row.begins, row.sequence) for row in lake.catalog.segments(UID)] == merged
         Collector(lake.store, lake.catalog, FAR, NO_PATIENCE).collect(UID, NAME)
@@ -172,4 +172,5 @@ def test_compaction_killed_anywhere_and_run_again(tmp_path: Path) -> None:
 
 def _compact(lake: Lake, before: Fuse, after: Fuse) -> None:
     catalog = FusedCatalog(lake.catalog, before, after)
-    compact(FusedStore(lake.store, before, after), catalog, UID, lake.schema, run_to_merge)  # type: ignore[arg-type]  # a catalog by shape
+    store = FusedStore(lake.store, before, after)
+    compact(store, catalog, UID, lake.schema, run_to_merge, now=FAR)  # type: ignore[arg-type]  # a catalog by shape

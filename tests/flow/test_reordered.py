@@ -65,11 +65,11 @@ def test_the_state_is_that_of_the_order_of_writing(world: SmallWorld, seed: int)
         records = [{**message, "messageId": f"m-{number}"} for number, message in enumerate(batch)]
         assert world.deliver({"Records": records}) == []
         if draw.random() < 0.1:  # late events are told from parts of what was merged
-            compact(world.objects, world.catalog, row.uid, schema_of_body(row.body))
+            compact(world.objects, world.catalog, row.uid, schema_of_body(row.body), now=world.now())
 
     assert found(world) == model
     assert world.catalog.log_head(row.uid).sequence == EVENTS
-    compact(world.objects, world.catalog, row.uid, schema_of_body(row.body))
+    compact(world.objects, world.catalog, row.uid, schema_of_body(row.body), now=world.now())
     assert found(world) == model
 
 
@@ -97,7 +97,7 @@ def test_an_item_stands_as_it_was_written_last_unless_a_filter_saw_just_that(wor
         if draw.random() < 0.3:
             waiting.append(message)  # it comes twice
         if draw.random() < 0.15:
-            compact(world.objects, world.catalog, row.uid, schema_of_body(row.body))
+            compact(world.objects, world.catalog, row.uid, schema_of_body(row.body), now=world.now())
 
     for number in range(WRITES):
         names = {f"i{draw.randrange(40):02d}" for _ in range(draw.randint(1, 3))}
@@ -140,7 +140,15 @@ def test_the_log_is_read_anew_where_what_is_known_of_it_was_merged_and_collected
         assert world.deliver(event) == []
     merged = world.catalog.segments(row.uid)
     schema = schema_of_body(row.body)
-    assert compact(world.objects, world.catalog, row.uid, schema, lambda rows: rows if len(rows) > 1 else ()) == 2
+    fewer = compact(
+        world.objects,
+        world.catalog,
+        row.uid,
+        schema,
+        lambda rows: rows if len(rows) > 1 else (),
+        now=world.now(),
+    )
+    assert fewer == 2
     collect(world, merged)
 
     assert world.deliver(oldest) == []

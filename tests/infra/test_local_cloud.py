@@ -193,7 +193,7 @@ def test_files_are_ingested_after_a_restart_on_another_port(code: Path, data_dir
         client(again, "s3").put_object(Bucket=again.bucket, Key="inbox/films/a.jsonl", Body=b"{}")
 
         queue = client(again, "sqs")
-        give_up_at = time.monotonic() + 20
+        give_up_at = time.monotonic() + 60
         left = -1
         while left != 0 and time.monotonic() < give_up_at:
             names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

@@ -67,7 +67,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "EncodeRole": {"s3:GetObject": {"models/*", "inbox/*"}, "s3:ListBucket": {"Bucket"}},
     "IngestRole": {
         **on(table("GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem"), {"CatalogTable"}),
-        **on(QUEUE, {"InboxQueue"}),
+        **on((*QUEUE, "sqs:SendMessage"), {"InboxQueue"}),
         "s3:GetObject": {"inbox/*", "data/*/segments/*"},
         "s3:PutObject": {"data/*/segments/*", "rejected/*"},
         "s3:AbortMultipartUpload": {"data/*/segments/*", "rejected/*"},

@@ -1,4 +1,4 @@
-"""Data that changes: whatever is put, deleted, merged, built and gone back to, every search sees the one right state.
+"""Data that changes as time goes on: whatever is put, deleted, merged, built and gone back to, searches see what is so.
 
 The model is a dictionary; the collection is the real one, from segments to answers, on memory adapters.
 """
@@ -6,7 +6,7 @@ The model is a dictionary; the collection is the real one, from segments to answ
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from shardlake.catalog.base import BuildState, SegmentRow
 from shardlake.types import AttributeSpec, AttributeType, CollectionSchema
 from tests.lake import EPOCH, UID, Lake, item, space
 
-IDS = [f"item-{number}" for number in range(12)]
+IDS = [f"item-{number}" for number in range(8)]
 COLOURS = ["red", "green", "blue"]
 WORDS = ["boat", "hill", "lamp"]
 SCHEMA = CollectionSchema(
@@ -30,8 +30,10 @@ SCHEMA = CollectionSchema(
         AttributeSpec(name="colour", type=AttributeType.KEYWORD),
         AttributeSpec(name="number", type=AttributeType.INT),
         AttributeSpec(name="title", type=AttributeType.TEXT),
+        AttributeSpec(name="ends", type=AttributeType.DATETIME),
     ),
     target_rows=5,
+    ttl="ends",
 )
 bodies = st.fixed_dictionaries(
     {
@@ -40,6 +42,7 @@ bodies = st.fixed_dictionaries(
         "colour": st.sampled_from(COLOURS),
         "number": st.integers(0, 9),
         "title": st.sampled_from(WORDS) | st.just("boat lamp"),
+        "ends": st.none() | st.sampled_from([-300, -1, 0, 1, 60, 61, 200]),  # seconds from when it is put
     }
 )
 Model = dict[str, dict[str, Any]]
@@ -51,10 +54,16 @@ class ChangingLake(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.lake = Lake(SCHEMA, Path(self.folder.name))
-        self.model: Model = {}
+        self.time = datetime.fromisoformat(EPOCH)
+        self.lake = Lake(SCHEMA, Path(self.folder.name), now=lambda: self.time)
+        self.written: Model = {}  # expired items, too
         self.versions: dict[str, Model] = {}
         self.builds = 0
+
+    @property
+    def model(self) -> Model:
+        """What is there now."""
+        return {name: body for name, body in self.written.items() if body["ends"] is None or body["ends"] > self.time}
 
     def teardown(self) -> None:
         self.folder.cleanup()
@@ -65,6 +74,7 @@ class ChangingLake(RuleBasedStateMachine):
     )
     def write(self, items: list[tuple[str, dict[str, Any]]], gone: set[str]) -> None:
         """One segment puts items, of which the last of an id counts, and deletes others."""
+        items = [(name, body | {"ends": self._moment(body["ends"])}) for name, body in items]
         rows = [
             item(
                 name,
@@ -72,13 +82,21 @@ class ChangingLake(RuleBasedStateMachine):
                 colour=body["colour"],
                 number=body["number"],
                 title=body["title"],
+                **({"ends": body["ends"].isoformat()} if body["ends"] else {}),
             )
             for name, body in items
         ]
         self.lake.add([*rows, *map(_tombstone, sorted(gone))])
-        self.model |= dict(items)
+        self.written |= dict(items)
         for name in gone:
-            self.model.pop(name, None)
+            self.written.pop(name, None)
+
+    def _moment(self, seconds: int | None) -> datetime | None:
+        return None if seconds is None else self.time + timedelta(seconds=seconds)
+
+    @rule(seconds=st.sampled_from([1, 20, 59, 60, 61, 200]))
+    def wait(self, seconds: int) -> None:
+        self.time += timedelta(seconds=seconds)
 
     @rule(data=st.data())
     def merge(self, data: st.DataObject) -> None:
@@ -96,7 +114,7 @@ class ChangingLake(RuleBasedStateMachine):
         def choose(_: Any) -> tuple[SegmentRow, ...]:
             return chosen.pop() if chosen else ()
 
-        assert compact(self.lake.store, self.lake.catalog, UID, SCHEMA, choose) >= 1
+        assert compact(self.lake.store, self.lake.catalog, UID, SCHEMA, choose, now=self.time) >= 1
 
     @precondition(lambda self: self.lake.catalog.log_head(UID).sequence)
     @rule()
@@ -105,7 +123,7 @@ class ChangingLake(RuleBasedStateMachine):
         row = self.lake.build(f"build-{self.builds}")
         assert row.state is BuildState.DONE
         assert row.version is not None
-        self.versions[row.version] = dict(self.model)
+        self.versions[row.version] = dict(self.written)
         assert self.lake.catalog.snapshot(UID).pending == ()
 
     @precondition(lambda self: len(self.versions) > 1)
@@ -120,8 +138,9 @@ class ChangingLake(RuleBasedStateMachine):
     @precondition(lambda self: self.versions)
     @rule(is_late=st.booleans())
     def purge(self, is_late: bool) -> None:
-        now = datetime.now(UTC) + timedelta(days=100) if is_late else datetime.fromisoformat(EPOCH)
-        purge(self.lake.store, self.lake.catalog, UID, SCHEMA, now=now, min_share=0)
+        if is_late:
+            self.time += timedelta(days=100)
+        purge(self.lake.store, self.lake.catalog, UID, SCHEMA, now=self.time, min_share=0)
 
     @precondition(lambda self: len(self.versions) > 1)
     @rule(data=st.data())
@@ -130,7 +149,7 @@ class ChangingLake(RuleBasedStateMachine):
         assert pointer is not None
         version = data.draw(st.sampled_from(sorted(set(self.versions) - {pointer.version})))
         self.lake.catalog.roll_back(UID, expected=pointer.version, version=version)
-        self.model = dict(self.versions[version])
+        self.written = dict(self.versions[version])
 
     @invariant()
     def all_items_are_there_in_order(self) -> None:
@@ -142,9 +161,16 @@ class ChangingLake(RuleBasedStateMachine):
         passing = sorted(name for name, body in self.model.items() if body["number"] >= 4)
         assert [hit["id"] for hit in answer["hits"]] == passing
         counts = {c: sum(self.model[name]["colour"] == c for name in passing) for c in COLOURS}
+        assert answer["stats"]["rows_passing"] == len(passing)
         assert {c: n for c, n in answer["facets"].get("colour", {}).items() if n} == {
             c: n for c, n in counts.items() if n
         }
+
+    @invariant()
+    def what_has_no_end_passes_as_it_would_if_others_had_none_either(self) -> None:
+        for node, has_end in (({"ends": {"$exists": True}}, True), ({"$not": {"ends": {"$gt": EPOCH}}}, False)):
+            expected = sorted(name for name, body in self.model.items() if (body["ends"] is not None) == has_end)
+            assert self.lake.ids(k=100, filter=node) == expected
 
     @invariant()
     def an_exact_search_finds_the_nearest(self) -> None:
@@ -188,7 +214,8 @@ class ChangingLake(RuleBasedStateMachine):
             body = self.model.get(name)
             assert answer.status == (200 if body else 404)
             if body:
-                assert answer.json["attributes"] == {k: body[k] for k in ("colour", "number", "title")}
+                ends = {"ends": body["ends"].isoformat()} if body["ends"] else {}
+                assert answer.json["attributes"] == {k: body[k] for k in ("colour", "number", "title")} | ends
                 assert set(answer.json["vectors"]) == ({"v", "w"} if body["other"] else {"v"})
 
 
@@ -204,5 +231,5 @@ def _tombstone(name: str) -> Any:
 
 TestChangingLake = ChangingLake.TestCase
 TestChangingLake.settings = settings(
-    max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -1,4 +1,4 @@
-"""Hidden rows: whatever is asked, a shard of which rows are hidden answers as one that was built without them.
+"""Hidden rows: whatever is asked, a shard of which rows are hidden, or expired, answers as one built without them.
 
 And a log of segments, searched as one shard and deltas behind it, answers as what the log comes to, built anew.
 """
@@ -24,7 +24,8 @@ LAW = settings(max_examples=30, deadline=None)
 SCHEMA = schema(
     space(2, "v", metric=Metric.DOT, index=IndexType.FLAT),
     space(2, "w", metric=Metric.L2, index=IndexType.FLAT),
-    attributes={"number": AttributeType.INT, "colour": AttributeType.KEYWORD, "words": AttributeType.TEXT},
+    attributes={"number": AttributeType.INT, "colour": AttributeType.KEYWORD, "words": AttributeType.TEXT}
+    | {"ends": AttributeType.DATETIME},
 )
 Drawn = Mapping[str, Any]
 small = st.integers(-2, 2)  # whole numbers: scores are exact, and many tie
@@ -35,6 +36,7 @@ drawn = st.fixed_dictionaries(
         "number": st.integers(0, 5),
         "colour": st.sampled_from(["red", "blue", "green"]),
         "words": st.lists(st.sampled_from(["a", "b", "c"]), max_size=5).map(" ".join),
+        "ends": st.integers(0, 4).map("1970-01-01T00:00:0{}Z".format),
     },
 )
 names = st.integers(0, 30).map(lambda number: f"{number:02d}")
@@ -68,6 +70,7 @@ def _kinds(k: int) -> dict[str, LeafSearch]:
         "ranked": LeafSearch(k=k, rank=RANK),
         "grouped": LeafSearch(vectors=(V,), k=k, group_by=("colour", 1), facets=FACETS),
         "ranks": LeafSearch(vectors=(V, W), match=MATCH, fusion="rrf", k=k),
+        "filtered by when it ends": LeafSearch(vectors=(V,), k=k, filter=["not", ["gt", "ends", 2_000_000]]),
         "looked up": LeafSearch(ids=tuple(f"{number:02d}" for number in range(30, 0, -3))),
     }
 
@@ -96,15 +99,19 @@ def _said(answer: LeafAnswer) -> tuple[list[Any], tuple[Any, ...]]:
     st.lists(st.sets(names, min_size=1, max_size=12), min_size=1, max_size=3),
     st.integers(1, 12),
     st.integers(0, 2),
+    st.none() | st.integers(-1, 4),
 )
 def test_a_shard_with_hidden_rows_answers_as_one_built_without_them(
-    items: dict[str, Drawn], overwritten: list[set[str]], k: int, sequence: int
+    items: dict[str, Drawn], overwritten: list[set[str]], k: int, sequence: int, second: int | None
 ) -> None:
     log, kinds = Log(SCHEMA), _kinds(k)
     log.hold(_items(items), sequence)
     for number, ids in enumerate(overwritten, 1):
         log.overwrite(ids, number)  # those up to the shard's own sequence are in it, and hide nothing
     gone = set().union(*overwritten[sequence:])
+    if second is not None:
+        log.expired = "ends", second * 1_000_000
+        gone |= {name for name, one in items.items() if "ends" in one and int(one["ends"][-2]) <= second}
     left = {name: one for name, one in items.items() if name not in gone}
     without = Log(SCHEMA)
 

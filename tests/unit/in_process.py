@@ -27,7 +27,7 @@ from shardlake.contracts.shard_wire import decode_request, encode_reply
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.settings import Settings
-from shardlake.testing import InProcessInvoker, MemoryCatalog, MemoryStore
+from shardlake.testing import InProcessInvoker, MemoryCatalog, MemoryQueue, MemoryStore
 from shardlake.testing.gateway import Event, Gateway, queue_event, s3_record
 
 SETTINGS = Settings(
@@ -89,14 +89,21 @@ class InProcess:
             self._ingest(key)
 
     def _ingest(self, key: str) -> None:
+        queue = MemoryQueue()
         world = IngestWorld(
-            settings=SETTINGS, catalog=self.catalog, store=self.store, invoker=self.invoker, now=self._now
+            settings=SETTINGS,
+            catalog=self.catalog,
+            store=self.store,
+            invoker=self.invoker,
+            queue=queue,
+            now=self._now,
         )
         record = s3_record(key, written_at=self._now().isoformat(), sequencer=f"{next(self.numbers):016X}")
         failed = take_batch(
             queue_event(record), lambda: world, observer=Observer("ingest"), request_id="r", deadline=_deadline()
         )
         assert failed == {"batchItemFailures": []}
+        assert queue.waiting == [], "a file as large as that comes in parts"
 
     def _build(self, payload: bytes) -> bytes:
         event = orjson.loads(payload)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from shardlake.catalog.ledger import Ledger
 from shardlake.types import Summary
 
 LogPosition: TypeAlias = int
@@ -368,6 +369,16 @@ class Catalog(Protocol):
 
     def rejected_total(self, uid: str) -> int:
         """Returns how many items of all files have been rejected."""
+
+    def ledger(self, uid: str, source: str) -> Ledger | None:
+        """Returns how far a file is that is taken in by parts; None where it never was. Strongly consistent."""
+
+    def put_ledger(self, uid: str, ledger: Ledger) -> None:
+        """Writes a ledger where the one that stands has the revision before its own; none stands before the first.
+
+        Raises:
+            Conflict: commit-conflict, when another one stands: another writer's, or this one, whose reply was lost.
+        """
 
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes the state of a build."""

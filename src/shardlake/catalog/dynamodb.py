@@ -12,6 +12,7 @@
               {uid}         segment#{segment_id}        a segment that a release before 0.4 wrote
               {uid}         receipt#{hash of source}    hashed, for a source key may be longer than a sort key
               {uid}         rejected#{hash of source}   the number of refused items, where there are any
+              {uid}         ledger#{hash of source}     how far a large file is that is taken in by parts
               {uid}         build#{build_id}
     shards    {uid}#{version}   {shard_id}              the shard map of one version
 
@@ -50,6 +51,7 @@ from shardlake.catalog.dynamo_aliases import Aliases
 from shardlake.catalog.dynamo_errors import ERRORS, Foreign, ours, settle
 from shardlake.catalog.dynamo_forgetting import Forgetting
 from shardlake.catalog.dynamo_log import POINTER, SegmentLog
+from shardlake.catalog.ledger import Ledger
 from shardlake.catalog.log import no_version, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
 from shardlake.catalog.tables import ROW_IS_NEW, Tables, key_of
@@ -249,6 +251,15 @@ class DynamoCatalog:
     def rejected_total(self, uid: str) -> int:
         """Returns how many items of all files have been rejected. Cost: grows with the files that had any."""
         return sum(int(item["rejected"]["N"]) for item in self._tables.query(self._table, uid, "rejected#"))
+
+    def ledger(self, uid: str, source: str) -> Ledger | None:
+        """Returns how far a file is. Cost: one consistent read."""
+        return self._get(Ledger, uid, f"ledger#{_hashed(source)}")
+
+    def put_ledger(self, uid: str, ledger: Ledger) -> None:
+        """Writes a ledger. Cost: one conditional write, of some 20 bytes a part."""
+        item = {**key_of(uid, f"ledger#{_hashed(ledger.source)}"), **to_item(ledger)}
+        self._tables.put_next(self._table, item, ledger.revision)
 
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes the state of a build."""

@@ -25,11 +25,12 @@ from shardlake.catalog.base import (
     SegmentRow,
     ShardRow,
 )
+from shardlake.catalog.ledger import Ledger
 from shardlake.errors import ErrorKind, FormatError
 from shardlake.limits import MAX_ZONE_MAPS_BYTES
 
-Row = CollectionRow | Pointer | Alias | ShardRow | SegmentRow | LogHead | Receipt | BuildRow
-RowT = TypeVar("RowT", CollectionRow, Pointer, Alias, ShardRow, SegmentRow, LogHead, Receipt, BuildRow)
+Row = CollectionRow | Pointer | Alias | ShardRow | SegmentRow | LogHead | Receipt | BuildRow | Ledger
+RowT = TypeVar("RowT", CollectionRow, Pointer, Alias, ShardRow, SegmentRow, LogHead, Receipt, BuildRow, Ledger)
 FactsT = TypeVar("FactsT", ShardRow, DeltaRow)
 
 Attribute = Mapping[str, str]
@@ -113,6 +114,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "str | None": lambda attribute: None if attribute is None else _text(attribute),
     "int": lambda attribute: int(_number(attribute)),
+    "int | None": lambda attribute: None if attribute is None else int(_number(attribute)),
+    "Parts": lambda attribute: tuple((n, a, r, failed) for n, a, r, failed in orjson.loads(_text(attribute))),
     "float": lambda attribute: float(_number(attribute)),
     "ReceiptState": lambda attribute: ReceiptState(_text(attribute)),
     "BuildState": lambda attribute: BuildState(_text(attribute)),

@@ -52,6 +52,18 @@ class Tables:
             return False
         return True
 
+    def put_next(self, table: str, item: Item, revision: int) -> None:
+        """Writes one row where the one that stands has the revision before; raises Conflict."""
+        condition: dict[str, Any] = {"ConditionExpression": ROW_IS_NEW}
+        if revision > 1:
+            condition = {
+                "ConditionExpression": "#revision = :before",
+                "ExpressionAttributeNames": {"#revision": "revision"},
+                "ExpressionAttributeValues": {":before": {"N": str(revision - 1)}},
+            }
+        with self._guard():
+            self._client.put_item(TableName=table, Item=item, **condition)
+
     def put_if(
         self, table: str, item: Item, condition: str, *, names: Mapping[str, str], values: Mapping[str, Any]
     ) -> bool:

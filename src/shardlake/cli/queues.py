@@ -19,6 +19,9 @@ def redrive(context: typer.Context, *, data_dir: DataDir = None, as_json: AsJson
         while batch := letters.redrive():
             moved += batch
             bar.advance(batch)
+    hidden = letters.count()
     events = "event is on its" if moved == 1 else "events are on their"
     said = f"[bold]{moved:,}[/] {events} way again" if moved else "nothing had been given up"
-    output.emit({"redriven": moved}, lambda console: console.print(said))
+    if hidden:
+        said += f"\n[yellow]{hidden:,} could not be sent, or are being sent by another: try again in a minute[/]"
+    output.emit({"redriven": moved, "left": hidden}, lambda console: console.print(said))

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from shardlake.client import Trace
 
 WHY = {
-    "current": "the current version: the next build leaves it out if it is deleted by then",
+    "current": "the current version: the next build leaves it out if it is deleted, or has expired, by then",
     "alias": "a version that an alias names",
     "history": "a version that can still be gone back to",
-    "log": "the log: written again without it once it is deleted and no version needs it",
+    "log": "the log: written again without it once it is deleted, or has expired, and no version needs it",
     "build": "a build that is at work, or broke off",
     "grace": "nothing: it goes at a collection of garbage",
 }

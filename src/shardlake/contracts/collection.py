@@ -87,7 +87,7 @@ class AccessModel(StrictModel):
 
 
 class CollectionModel(StrictModel):
-    """The body of PUT /v1/collections/{name}."""
+    """The body of PUT /v1/collections/{name}. `ttl` names the datetime attribute at whose value an item expires."""
 
     spaces: Annotated[dict[Name, SpaceModel], Field(min_length=1, max_length=limits.MAX_SPACES)]
     attributes: Annotated[dict[AttributeName, AttributeModel], Field(max_length=limits.MAX_ATTRIBUTES)] = Field(
@@ -95,6 +95,7 @@ class CollectionModel(StrictModel):
     )
     sharding: ShardingModel = ShardingModel()
     access: AccessModel | None = None
+    ttl: AttributeName | None = None
 
 
 def parse_collection(body: bytes) -> CollectionModel:
@@ -149,6 +150,7 @@ def schema_of(model: CollectionModel, encoders: Mapping[str, EncoderInfo]) -> Co
         sharding=sharding.by,
         sharding_attribute=sharding.attribute,
         target_rows=sharding.target_rows,
+        ttl=model.ttl,
     )
 
 
@@ -160,7 +162,8 @@ def body_of_schema(schema: CollectionSchema) -> str:
         "attributes": {spec.name: _attribute_body(spec) for spec in sorted(schema.attributes, key=lambda a: a.name)},
         "sharding": {"by": schema.sharding, **attribute, "target_rows": schema.target_rows},
     }
-    return orjson.dumps(body).decode()
+    # Left out where there is none, as it was before there were any: the same body must stay the same.
+    return orjson.dumps(body if schema.ttl is None else {**body, "ttl": schema.ttl}).decode()
 
 
 def schema_of_body(body: str) -> CollectionSchema:
@@ -190,6 +193,7 @@ def schema_of_body(body: str) -> CollectionSchema:
             sharding=sharding.get("by", "cluster"),
             sharding_attribute=sharding.get("attribute"),
             target_rows=sharding["target_rows"],
+            ttl=raw.get("ttl"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise FormatError("the catalog holds a collection that cannot be read", kind=ErrorKind.MALFORMED_FILE) from exc
@@ -280,6 +284,7 @@ def _check_consistent(model: CollectionModel) -> None:
             raise _invalid(f"attributes.{name}.language", f"must be one of {', '.join(LANGUAGES)}")
     _check_sharding(model)
     _check_attribute("access.attribute", None if model.access is None else model.access.attribute, model)
+    _check_ttl(model)
 
 
 def _check_index(at: str, space: SpaceModel) -> None:
@@ -319,6 +324,14 @@ def _check_sharding(model: CollectionModel) -> None:
         if spec.multi or spec.type not in SHARDING_TYPES:
             kinds = ", ".join(sorted(SHARDING_TYPES))
             raise _invalid("sharding.attribute", f"must have a single value, of a type of {kinds}")
+
+
+def _check_ttl(model: CollectionModel) -> None:
+    _check_attribute("ttl", model.ttl, model)
+    if model.ttl is not None and model.attributes[model.ttl].type is not AttributeType.DATETIME:
+        raise _invalid(
+            "ttl", f"must name a datetime attribute: {model.ttl} is of type {model.attributes[model.ttl].type}"
+        )
 
 
 def _check_attribute(at: str, attribute: str | None, model: CollectionModel) -> None:

@@ -40,6 +40,20 @@ class Overwrites:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """When rows are expired: those whose value of a datetime attribute is at or before a moment.
+
+    Attributes:
+        moment_us: microseconds since 1970-01-01 UTC.
+        shards: the ids of those in which any row may be expired; in the others none is.
+    """
+
+    attribute: str
+    moment_us: int
+    shards: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VectorSource:
     """One space, to be searched by one vector.
 
@@ -143,6 +157,7 @@ class LeafRequest:
     Attributes:
         shards: one, or many small ones; each is asked every search.
         overwrites: of the pending segments, ascending by sequence.
+        expiry: None where no row of the shards can be expired.
     """
 
     shards: tuple[ShardRef, ...]
@@ -150,6 +165,7 @@ class LeafRequest:
     timeout_ms: float
     warm: WarmUp | None = None
     overwrites: tuple[Overwrites, ...] = ()
+    expiry: Expiry | None = None
 
 
 @dataclass(slots=True, kw_only=True)

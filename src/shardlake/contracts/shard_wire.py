@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from shardlake.contracts.shard import (
+    Expiry,
     LeafAnswer,
     LeafHit,
     LeafReply,
@@ -55,6 +56,8 @@ def encode_request(request: LeafRequest) -> bytes:
         body["warm"] = request.warm
     if request.overwrites:
         body["overwrites"] = request.overwrites
+    if request.expiry is not None:
+        body["expiry"] = request.expiry
     return orjson.dumps(body)
 
 
@@ -87,6 +90,7 @@ def decode_request(event: dict[str, Any]) -> LeafRequest:
             timeout_ms=float(event["timeout_ms"]),
             warm=None if event.get("warm") is None else _decode_warm_up(event["warm"]),
             overwrites=_decode_overwrites(event.get("overwrites", ())),
+            expiry=None if event.get("expiry") is None else _decode_expiry(event["expiry"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise InvalidInput("the event is not a shard request") from exc
@@ -107,6 +111,14 @@ def _decode_overwrites(raw: list[dict[str, Any]]) -> tuple[Overwrites, ...]:
     if any(earlier.sequence >= later.sequence for earlier, later in pairwise(found)):
         raise InvalidInput("the overwrites of a shard request are not ascending by sequence")
     return found
+
+
+def _decode_expiry(raw: dict[str, Any]) -> Expiry:
+    if len(raw["shards"]) > MAX_PENDING_SEGMENTS:
+        raise InvalidInput("a shard request names more shards with expired rows than it can have")
+    return Expiry(
+        attribute=str(raw["attribute"]), moment_us=int(raw["moment_us"]), shards=tuple(map(int, raw["shards"]))
+    )
 
 
 def _decode_warm_up(raw: dict[str, Any]) -> WarmUp:

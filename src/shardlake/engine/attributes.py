@@ -80,6 +80,13 @@ class ShardAttributes:
             self._answers.put(key, found, found.nbytes)
         return found
 
+    def matching(self, node: Node, reader: Reader) -> RowSet:
+        """Returns what `passing` does, of a filter that will not be asked again: its answer is not kept.
+
+        What was read for it is: bitmaps and values of buckets. Raises: as `passing`. Cost: as `passing`.
+        """
+        return self._answer(node, reader, lambda most: ())
+
     def column(self, name: str, reader: Reader) -> Column:
         """Returns the whole column of an attribute, which stays. Raises: as `passing`. Cost: one round, once."""
         self._load_columns([name], reader)

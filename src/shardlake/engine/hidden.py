@@ -1,6 +1,8 @@
-"""Which rows of a shard are hidden: those whose ids a pending segment of a later sequence overwrites.
+"""Which rows of a shard are hidden: those whose ids a pending segment of a later sequence overwrites, and the expired.
 
-Files never change, so what was found in one holds for good; when one more file comes, its ids alone are looked up.
+Files never change, so what was found in one holds for good; when one more file comes, its ids alone are looked up. What
+has expired is found anew at each moment that is asked for, from the postings of one attribute, which stay at hand. It
+is no part of a filter: the answers to filters are kept as if there were no time.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from shardlake.engine.attributes import ShardAttributes
 from shardlake.engine.items import NO_ROW, ShardItems
 from shardlake.engine.reading import Reader
-from shardlake.query.rows import RowSet
+from shardlake.query.rows import FEW_SHARE, RowSet
 from shardlake.types import BoolArray
 
 KEPT_BYTES = 8 * 1024 * 1024  # of rows of files that the last search did not name: another snapshot's, or an old one's
-FEW_SHARE = 0.25  # of the rows hidden, up to which a search is one of the whole shard that leaves some out
 
 Rows = npt.NDArray[np.uint32]
 
@@ -66,12 +68,12 @@ class HiddenRows:
         self._items = items
         self._rows = rows
         self._hidden_by: dict[str, Rows] = {}
-        self._last: tuple[tuple[str, ...], LiveRows | None] = ((), None)
+        self._last: tuple[tuple[str, ...], RowSet | None, LiveRows | None] = ((), None, None)
 
     @property
     def resident_bytes(self) -> int:
         """What is held in memory."""
-        live = self._last[1]
+        live = self._last[2]
         return self._kept_bytes() + (0 if live is None else live.resident_bytes)
 
     def unknown(self, files: Sequence[str]) -> list[str]:
@@ -94,22 +96,26 @@ class HiddenRows:
         for key, rows in zip(ids, np.split(found, ends[:-1]), strict=True):
             self._hidden_by[key] = rows[rows != NO_ROW].astype(np.uint32)
 
-    def live(self, files: tuple[str, ...]) -> LiveRows | None:
-        """Returns the rows that none of the files overwrites, None where that is all of them.
+    def live(self, files: tuple[str, ...], expired: RowSet | None = None) -> LiveRows | None:
+        """Returns the rows that none of the files overwrites and that are not expired, None where that is all of them.
 
-        Requires: all files were looked up. Cost: a pass over the rows where files came or went; else nothing.
+        Args:
+            files: by key. expired: of the shard, the same object as long as it has the same rows; None for none.
+
+        Requires: all files were looked up. Cost: a pass over the rows where files came or went, or rows have expired;
+            else nothing.
         """
-        if files != self._last[0]:
-            mask = np.ones(self._rows, bool)
+        if files != self._last[0] or expired is not self._last[1]:
+            mask = np.ones(self._rows, bool) if expired is None else ~expired.mask
             for key in files:
                 mask[self._hidden_by[key]] = False
-            self._last = files, self._same_or_new(mask)
+            self._last = files, expired, self._same_or_new(mask)
             self._trim(files)
-        return self._last[1]
+        return self._last[2]
 
     def _same_or_new(self, mask: BoolArray) -> LiveRows | None:
         """Returns the last set where the same is hidden: what was made of it for filters and lists stays with it."""
-        last = self._last[1]
+        last = self._last[2]
         if last is not None and np.array_equal(last.mask, mask):
             return last
         return None if mask.all() else LiveRows(mask)
@@ -120,3 +126,42 @@ class HiddenRows:
 
     def _kept_bytes(self) -> int:
         return sum(rows.nbytes + len(key) for key, rows in self._hidden_by.items())
+
+
+class ExpiredRows:
+    """Which rows of one shard are expired, at the moment last asked for. Not safe for two threads at once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[str, int] | None, RowSet | None] = (None, None)
+
+    @property
+    def resident_bytes(self) -> int:
+        """What is held in memory."""
+        return 0 if self._last[1] is None else self._last[1].nbytes
+
+    def at(self, attribute: str, moment_us: int, attributes: ShardAttributes, reader: Reader) -> RowSet | None:
+        """Returns the rows whose value is at or before a moment; None where there are none.
+
+        The same object is returned as long as the rows are the same: what was made of it stays with it.
+
+        Args:
+            attribute: of type datetime. moment_us: microseconds since 1970-01-01 UTC.
+            attributes, reader: of the shard.
+
+        Raises:
+            FormatError: when bytes read contradict the format. Whatever the reads raise.
+
+        Cost: nothing where the moment is that of the last call; else a pass over the rows. At most one round, for
+            bitmaps and values that no moment before has needed.
+        """
+        asked = attribute, moment_us
+        if asked != self._last[0]:
+            found = attributes.matching(["lte", attribute, moment_us], reader)
+            self._last = asked, self._same_or_new(found)
+        return self._last[1]
+
+    def _same_or_new(self, found: RowSet) -> RowSet | None:
+        last = self._last[1]
+        if last is not None and np.array_equal(last.mask, found.mask):
+            return last
+        return found if found.count else None

@@ -15,7 +15,7 @@ from shardlake.deadline import Deadline
 from shardlake.engine.attributes import ShardAttributes
 from shardlake.engine.binary_space import Buckets, NearestBuckets
 from shardlake.engine.fusing import Candidates, Fusing
-from shardlake.engine.hidden import HiddenRows, LiveRows
+from shardlake.engine.hidden import ExpiredRows, HiddenRows, LiveRows
 from shardlake.engine.items import ShardItems
 from shardlake.engine.match import ShardTerms
 from shardlake.engine.nearest import Found, FoundTogether, Nearest
@@ -94,6 +94,7 @@ class OpenShard:
         self._items = ShardItems(header)
         self._terms = ShardTerms(header)
         self.hidden = HiddenRows(self._items, header.rows)
+        self.expired = ExpiredRows()
         self._other_bytes = 0
 
     @property
@@ -101,7 +102,7 @@ class OpenShard:
         """What this shard holds in memory, near enough to bound a cache by."""
         spaces = sum(space.resident_bytes for space in self._spaces.values())
         spaces += sum(n.buckets.resident_bytes for n in self._nearest.values() if isinstance(n, NearestBuckets))
-        parts = (self._items, self._terms, self.attributes, self.hidden)
+        parts = (self._items, self._terms, self.attributes, self.hidden, self.expired)
         return sum(part.resident_bytes for part in parts) + self._other_bytes + spaces
 
     def forget_items(self) -> None:

@@ -61,7 +61,8 @@ class Erasure:
         of: the number of the object that each id was in.
         into: the segment that takes the place of the objects.
         begins: the first place of the log that they stood for. floor: the last that every version then held, so that a
-            version which may have had an item that is missing now holds the log through a place of these.
+            version which may have had an item that is missing now holds the log through a place of these. Where items
+            have expired, which a version may have had to its end: behind all that any version then held.
         versions: those that leave the history, with the place of the log that each held it through.
     """
 

@@ -3,6 +3,7 @@
 Blocks: `id` and `payload` are concatenated UTF-8 with `id_offsets` and `payload_offsets` (rows + 1, u8);
 `rows/{space}` (m,) u4 are the rows that have a vector in the space, `vectors/{space}` (m, dimension) f4 theirs.
 A row with an empty payload is a tombstone: it says that the item was deleted, and has no vectors.
+Where items of the collection expire, `expires` i8 (rows) says when, in microseconds since 1970-01-01 UTC.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from shardlake.format.container import Container, ContainerWriter, expect
 from shardlake.types import BoolArray, Float32Array, Int64Array, SpaceSpec
 
 SEGMENT_KIND = b"SEGM"
+NEVER_EXPIRES = 2**63 - 1
+"""What `expires` has for an item that does not, and for a tombstone: behind every moment that there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,10 @@ class Segment:
 
 
 def encode_segment(
-    items: Sequence[SegmentItem], spaces: Sequence[SpaceSpec], encoders: Mapping[str, str] | None = None
+    items: Sequence[SegmentItem],
+    spaces: Sequence[SpaceSpec],
+    encoders: Mapping[str, str] | None = None,
+    expires: Int64Array | None = None,
 ) -> bytes:
     """Returns the bytes of a segment. The same items give the same bytes.
 
@@ -105,6 +111,7 @@ def encode_segment(
         items: its rows.
         spaces: of the collection; those computed from another have no vectors of their own.
         encoders: {space: digest of the encoder that made vectors of it}; a space of brought vectors alone has none.
+        expires: (items,) int64 microseconds since 1970, or NEVER_EXPIRES; None where the collection's never expire.
 
     Requires: every vector has its space's dimension and is finite, and no tombstone has any.
     """
@@ -112,6 +119,8 @@ def encode_segment(
     writer = ContainerWriter(sink, SEGMENT_KIND)
     _add_strings(writer, "id", [item.id.encode() for item in items])
     _add_strings(writer, "payload", [item.payload for item in items])
+    if expires is not None:
+        writer.add_array("expires", expires)
     stored = [space for space in spaces if space.source is None]
     for space in stored:
         rows = [row for row, item in enumerate(items) if space.name in item.vectors]

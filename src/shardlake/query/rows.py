@@ -11,6 +11,8 @@ import numpy as np
 
 from shardlake.types import BoolArray, ByteArray, Int64Array
 
+FEW_SHARE = 0.25  # of a shard's rows hidden, up to which a search is one of all rows that leaves some out
+
 
 class RowSet:
     """Rows that pass.

@@ -1,8 +1,8 @@
-"""The invoke port: call functions by name, many at once, under one deadline. And the ports of events given up, and of
-the state machine that runs the steps of a build.
+"""The invoke port: call functions by name, many at once, under one deadline. And ports of the inbox's queue, what is
+sent to it and events given up, and of the state machine that runs the steps of a build.
 
-Adapters: `lambda_.py`, `dead_letters.py`, `step_functions.py`; in process: `shardlake.testing.in_process`,
-`.memory_letters`, `.memory_machine`.
+Adapters: `lambda_.py`, `work_queue.py`, `dead_letters.py`, `step_functions.py`; in process:
+`shardlake.testing.in_process`, `.memory_queue`, `.memory_letters`, `.memory_machine`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,24 @@ class Invoker(Protocol):
         """Starts a function and does not wait (at least once)."""
 
 
+class WorkQueue(Protocol):
+    """The queue that ingest takes its work from, as it sends work to it."""
+
+    def send(self, bodies: Sequence[str]) -> None:
+        """Sends messages. Each comes at least once, in any order.
+
+        Raises:
+            InvalidInput: payload-too-large, when one is larger than limits.MAX_MESSAGE_BYTES; none was sent.
+            Unavailable: function-unavailable, when some may have been sent and some not.
+            Overloaded, Forbidden: likewise.
+        """
+
+
 class DeadLetters(Protocol):
     """Events of dropped files that ingest gave up, and the queue that they came from."""
 
     def count(self) -> int:
-        """Returns about how many wait."""
+        """Returns about how many there are, those that another one is about to move included."""
 
     def redrive(self) -> int:
         """Moves up to ten back into the queue and returns how many; 0 when none is left. One may come twice."""

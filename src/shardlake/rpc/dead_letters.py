@@ -33,6 +33,8 @@ BATCH_MESSAGES: Final = 10  # of one receive, send or delete (SQS quotas, 2026-1
 WAIT_S: Final = 1  # a receive that waits asks every server of the queue; one that does not may see an empty one
 HIDDEN_S: Final = 60  # how long a message that could not be sent on stays out of sight
 
+COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+
 _DOWN = Meaning(Unavailable, ErrorKind.FUNCTION_UNAVAILABLE, "the queue failed for the moment")
 _BUSY = Meaning(Overloaded, ErrorKind.THROTTLED, "the queue asks to slow down")
 _REFUSED = Meaning(Forbidden, ErrorKind.FORBIDDEN, "the queue refused our credentials")
@@ -68,16 +70,14 @@ class SqsDeadLetters:
     def __init__(self, queue_url: str, *, client: SQSClient | None = None) -> None:
         self._client: SQSClient = client or boto3.client("sqs")
         self._queue = queue_url
-        with _ours():
+        with ours():
             self._dead = self._dead_letters_of(queue_url)
 
     def count(self) -> int:
-        """Returns about how many wait; SQS does not know exactly."""
-        with _ours():
-            answer = self._client.get_queue_attributes(
-                QueueUrl=self._dead, AttributeNames=["ApproximateNumberOfMessages"]
-            )
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        """Returns about how many there are, those that are out of sight included; SQS does not know exactly."""
+        with ours():
+            answer = self._client.get_queue_attributes(QueueUrl=self._dead, AttributeNames=list(COUNTS))
+        return sum(int(answer["Attributes"][name]) for name in COUNTS)
 
     def redrive(self) -> int:
         """Moves up to ten back into the inbox's queue and returns how many; 0 when none is left.
@@ -85,7 +85,7 @@ class SqsDeadLetters:
         Raises:
             Unavailable: when none of those that were there could be sent; all are still dead letters.
         """
-        with _ours():
+        with ours():
             answer = self._client.receive_message(
                 QueueUrl=self._dead,
                 MaxNumberOfMessages=BATCH_MESSAGES,
@@ -116,7 +116,8 @@ class SqsDeadLetters:
 
 
 @contextmanager
-def _ours() -> Iterator[None]:
+def ours() -> Iterator[None]:
+    """A context in which the SDK's exceptions become ours."""
     try:
         yield
     except (ClientError, BotoCoreError) as exc:

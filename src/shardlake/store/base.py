@@ -45,11 +45,19 @@ class ObjectStore(Protocol):
             InvalidInput: payload-too-large, when it is larger than `max_bytes`; nothing larger is allocated.
         """
 
-    def get_ranges(self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None) -> list[bytes]:
+    def get_ranges(
+        self, key: str, ranges: Sequence[ByteRange], *, etag: str | None = None, deadline: Deadline | None = None
+    ) -> list[bytes]:
         """Returns the bytes of each range, in the order asked, read in parallel.
 
+        Args:
+            key: of the object.
+            ranges: of it.
+            etag: of the one that is meant, where another one may have been written in its place.
+            deadline: when to give up.
+
         Raises:
-            NotFound: object-not-found.
+            NotFound: object-not-found, also when another one stands there.
             FormatError: malformed-file, when a range lies beyond the end of the object.
 
         Cost: one GET a range. Coalescing is the caller's business.

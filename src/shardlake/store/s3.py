@@ -54,6 +54,7 @@ from shardlake.store.parallel import in_time
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 DEFAULT_PARALLEL = 16  # GETs at once: more gained nothing on 2 cores, and a Lambda has at most 6
 STREAM_BUFFER_BYTES = MIB
@@ -124,9 +125,11 @@ class S3Store:
         """Returns a whole object of at most `max_bytes`; nothing larger is read. Cost: one GET."""
         return in_time(self._pool, [partial(self._whole, key, max_bytes)], doing="read an object", deadline=deadline)[0]
 
-    def get_ranges(self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None) -> list[bytes]:
+    def get_ranges(
+        self, key: str, ranges: Sequence[ByteRange], *, etag: str | None = None, deadline: Deadline | None = None
+    ) -> list[bytes]:
         """Returns the bytes of each range, read in parallel. Cost: one GET a range that is not empty."""
-        calls = [partial(self._range, key, span) for span in ranges]
+        calls = [partial(self._range, key, span, etag) for span in ranges]
         return in_time(self._pool, calls, doing="read ranges", deadline=deadline)
 
     def get_suffix(self, key: str, length: int, *, deadline: Deadline | None = None) -> tuple[bytes, int]:
@@ -224,7 +227,7 @@ class S3Store:
             max_bytes=max_bytes,
         )
 
-    def _range(self, key: str, span: ByteRange) -> bytes:
+    def _range(self, key: str, span: ByteRange, etag: str | None) -> bytes:
         length = span.stop - span.start
         if length == 0 and span.start >= 0:
             return b""  # HTTP cannot ask for nothing
@@ -232,12 +235,22 @@ class S3Store:
             raise _beyond(key, span)
         with _ours(key, start=span.start, stop=span.stop):
             wanted = f"bytes={span.start}-{span.stop - 1}"
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=wanted)
+            answer = self._get_range(key, wanted, etag)
             # Fewer bytes: the range crosses the end. More: the range was ignored, and the body must not be allocated.
             if answer["ContentLength"] == length:
                 return answer["Body"].read()
         answer["Body"].close()
         raise _beyond(key, span)
+
+    def _get_range(self, key: str, wanted: str, etag: str | None) -> GetObjectOutputTypeDef:
+        if etag is None:
+            return self._client.get_object(Bucket=self._bucket, Key=key, Range=wanted)
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key, Range=wanted, IfMatch=f'"{etag}"')
+        except ClientError as exc:
+            if exc.response.get("Error", {}).get("Code") not in {"PreconditionFailed", "412"}:
+                raise
+            raise NotFound("another object stands there", kind=ErrorKind.OBJECT_NOT_FOUND, key=key) from exc
 
     def _suffix(self, key: str, length: int) -> tuple[bytes, int]:
         try:

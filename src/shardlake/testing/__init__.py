@@ -10,6 +10,7 @@ from shardlake.testing.in_process import InProcessInvoker
 from shardlake.testing.memory_blocks import MemoryBlocks
 from shardlake.testing.memory_catalog import MemoryCatalog, add_segment
 from shardlake.testing.memory_machine import MemoryMachine
+from shardlake.testing.memory_queue import MemoryQueue
 from shardlake.testing.memory_store import MemoryStore
 from shardlake.testing.store_faults import (
     CorruptStore,
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryBlocks",
     "MemoryCatalog",
     "MemoryMachine",
+    "MemoryQueue",
     "MemoryStore",
     "MissingStore",
     "SlowStore",

@@ -18,6 +18,7 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
+from shardlake.catalog.ledger import Ledger
 from shardlake.errors import CommitUnknown, ErrorKind, ShardlakeError, Unavailable
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ WRITES = frozenset(
         "append",
         "compact",
         "put_receipt",
+        "put_ledger",
         "put_build",
         "report_build",
     }
@@ -144,6 +146,14 @@ class WrappedCatalog:
     def rejected_total(self, uid: str) -> int:
         """Returns how many items were rejected."""
         return self._pass("rejected_total", lambda: self.inner.rejected_total(uid))
+
+    def ledger(self, uid: str, source: str) -> Ledger | None:
+        """Returns how far a file is."""
+        return self._pass("ledger", lambda: self.inner.ledger(uid, source))
+
+    def put_ledger(self, uid: str, ledger: Ledger) -> None:
+        """Writes how far a file is."""
+        self._pass("put_ledger", lambda: self.inner.put_ledger(uid, ledger))
 
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes a build's state."""

@@ -20,6 +20,7 @@ from shardlake.catalog.base import (
     ShardRow,
     Snapshot,
 )
+from shardlake.catalog.ledger import Ledger
 from shardlake.catalog.log import (
     alias_has_moved,
     grown,
@@ -47,6 +48,7 @@ class _Incarnation:
     known: dict[str, int] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     builds: dict[str, BuildRow] = field(default_factory=dict)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
     aliases: dict[str, Alias] = field(default_factory=dict)
 
     def refuse_to_take_away(self, version: str) -> None:
@@ -256,6 +258,20 @@ class MemoryCatalog:
         """Returns how many items of all files have been rejected."""
         with self._lock:
             return sum(receipt.rejected for receipt in self._of(uid).receipts.values())
+
+    def ledger(self, uid: str, source: str) -> Ledger | None:
+        """Returns how far a file is."""
+        with self._lock:
+            return self._of(uid).ledgers.get(source)
+
+    def put_ledger(self, uid: str, ledger: Ledger) -> None:
+        """Writes a ledger where the one that stands has the revision before."""
+        with self._lock:
+            ledgers = self._of(uid).ledgers
+            standing = ledgers.get(ledger.source)
+            if (standing.revision if standing else 0) != ledger.revision - 1:
+                raise Conflict("another ledger stands", kind=ErrorKind.COMMIT_CONFLICT, revision=ledger.revision)
+            ledgers[ledger.source] = ledger
 
     def put_build(self, uid: str, row: BuildRow) -> None:
         """Writes the state of a build."""

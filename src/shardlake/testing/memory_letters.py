@@ -10,16 +10,17 @@ class MemoryDeadLetters:
 
     Attributes:
         dead: those given up.
-        queue: those on their way.
+        hidden: those that another one is about to send. queue: those on their way.
     """
 
     def __init__(self) -> None:
         self.dead: list[str] = []
+        self.hidden: list[str] = []
         self.queue: list[str] = []
 
     def count(self) -> int:
-        """Returns how many wait."""
-        return len(self.dead)
+        """Returns how many there are."""
+        return len(self.dead) + len(self.hidden)
 
     def redrive(self) -> int:
         """Moves up to ten back into the queue and returns how many."""

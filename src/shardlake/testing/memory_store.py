@@ -44,11 +44,15 @@ class MemoryStore:
             )
         return body
 
-    def get_ranges(self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None) -> list[bytes]:
+    def get_ranges(
+        self, key: str, ranges: Sequence[ByteRange], *, etag: str | None = None, deadline: Deadline | None = None
+    ) -> list[bytes]:
         """Returns the bytes of each range, in the order asked."""
         if not ranges:
             return []
         body = self._read(key, deadline)
+        if etag is not None and _info(key, body).etag != etag:
+            raise NotFound("another object stands there", kind=ErrorKind.OBJECT_NOT_FOUND, key=key)
         return [_cut(key, body, span) for span in ranges]
 
     def get_suffix(self, key: str, length: int, *, deadline: Deadline | None = None) -> tuple[bytes, int]:

@@ -39,10 +39,12 @@ class WrappedStore:
         self.after("get", key)
         return self.seen(key, 0, body)
 
-    def get_ranges(self, key: str, ranges: Sequence[ByteRange], *, deadline: Deadline | None = None) -> list[bytes]:
+    def get_ranges(
+        self, key: str, ranges: Sequence[ByteRange], *, etag: str | None = None, deadline: Deadline | None = None
+    ) -> list[bytes]:
         """Returns the bytes of each range."""
         self.before("get_ranges", key)
-        bodies = self.inner.get_ranges(key, ranges, deadline=deadline)
+        bodies = self.inner.get_ranges(key, ranges, etag=etag, deadline=deadline)
         self.after("get_ranges", key)
         return [self.seen(key, span.start, body) for span, body in zip(ranges, bodies, strict=True)]
 

@@ -18,6 +18,7 @@ from shardlake.catalog.base import (
     SegmentRow,
     ShardRow,
 )
+from shardlake.catalog.ledger import Ledger
 from shardlake.catalog.rows import bounded, from_item, to_item
 from shardlake.errors import FormatError
 from shardlake.limits import MAX_ZONE_MAPS_BYTES
@@ -52,6 +53,20 @@ ROWS = st.one_of(
         summaries=st.dictionaries(text, st.fixed_dictionaries({"present": count, "missing": count}), max_size=3),
     ),
     st.builds(SegmentRow, segment_id=text, order=text, key=text, rows=count, bytes=count, source=text, created_at=text),
+    st.builds(
+        Ledger,
+        source=text,
+        etag=text,
+        order=text,
+        part_bytes=count,
+        part_lines=count,
+        cut=count,
+        next_start=count,
+        total=st.none() | count,
+        parts=st.lists(st.tuples(count, count, count, st.booleans()), max_size=3).map(tuple),
+        error=st.none() | text,
+        closed_at=st.none() | text,
+    ),
     st.builds(
         Receipt,
         source=text,

@@ -119,7 +119,11 @@ def test_what_a_merge_has_replaced_goes_and_what_the_log_has_stays(lake: Lake, d
     for number in range(3):
         lake.add([item(f"i{number}", {"v": [1, 0, 0, number]})])
     taken: list[object] = [lake.catalog.snapshot(UID).pending]
-    compact(lake.store, lake.catalog, UID, lake.schema, lambda pending: taken.pop() if taken else ())  # type: ignore[return-value,arg-type]
+
+    def choose(pending: object) -> object:
+        return taken.pop() if taken else ()
+
+    compact(lake.store, lake.catalog, UID, lake.schema, choose, now=days.now)  # type: ignore[arg-type]
     days.now += 10 * DAY
     assert collector(lake, days).collect(UID, NAME).objects == 0  # a dead letter may still come
     days.now += 10 * DAY

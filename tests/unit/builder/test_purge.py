@@ -162,3 +162,22 @@ def test_purging_killed_anywhere_and_run_again(tmp_path: Path) -> None:
         assert traced.past is not None
         assert {one.what for one in traced.past.steps} >= {Deed.REPLACED, Deed.REMOVED}
         assert {key for one in traced.past.steps for key in one.objects}.isdisjoint(lake.store.objects)
+
+
+def test_one_item_that_was_deleted_among_many_goes_when_no_event_can_come_late(lake: Lake) -> None:
+    put(lake, "secret-one", *(f"i{number}" for number in range(30)))
+    build(lake, 1)
+    lake.delete("secret-one")
+    put(lake, "i1")
+    build(lake, 2)
+    collect(lake)
+
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=NOW + timedelta(days=14)) == 0
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=LATER) == 2  # the item, and what was overwritten
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=LATER) == 1  # the deletion
+    assert purge(lake.store, lake.catalog, UID, lake.schema, now=LATER) == 0
+    build(lake, 3)
+    collect(lake)
+
+    assert bytes_of(lake, "secret-one") == []
+    assert lake.ids(k=100) == sorted(f"i{number}" for number in range(30))

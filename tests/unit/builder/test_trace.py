@@ -150,6 +150,33 @@ def test_a_deletion_is_followed_to_the_object_that_was_removed_last(lake: Lake, 
     assert lake.ids(k=10) == ["a", "b"]
 
 
+def test_an_item_that_expires_is_followed_like_a_deleted_one(tmp_path: Path, days: Days) -> None:
+    timed = schema(attributes={"ends": AttributeType.DATETIME}, ttl="ends")
+    lake = Lake(timed, tmp_path, store=MemoryStore(now=days), now=days)
+    lake.add([item("secret", {"v": [1, 0, 0, 1]}, ends=(days.now + DAY).isoformat()), item("b")])
+    old = build(lake, 1)
+    days.now += 2 * DAY
+    tidy(lake, days)  # the version that has it is the current one
+    assert [one.what for one in steps_of(trace(lake, days, "secret"))] == [Deed.REPLACED]
+    assert steps_of(trace(lake, days, "b")) == ()
+    build(lake, 2)
+    days.now += 2 * DAY
+    tidy(lake, days)
+    assert (Deed.FORGOTTEN, (old,)) in [(one.what, one.versions) for one in steps_of(trace(lake, days, "secret"))]
+    days.now += 20 * DAY
+    for _ in range(3):
+        tidy(lake, days)
+        days.now += 20 * DAY
+
+    traced = trace(lake, days, "secret")
+
+    assert found(traced) == set()
+    gone = {key for one in steps_of(traced) for key in one.objects}
+    assert {key.split("/")[2] for key in gone} == {"segments", "versions"}
+    assert not [key for key, body in lake.store.objects.items() if b"secret" in body]
+    assert lake.ids(k=10) == ["b"]
+
+
 def test_an_id_is_in_no_record_as_it_was_written(lake: Lake, days: Days) -> None:
     test_a_deletion_is_followed_to_the_object_that_was_removed_last(lake, days)
 
@@ -192,7 +219,11 @@ def test_what_compaction_replaced_is_told_when_it_is_removed(lake: Lake, days: D
     put(lake, "a")
     put(lake, "b")
     taken: list[object] = [lake.catalog.snapshot(UID).pending]
-    compact(lake.store, lake.catalog, UID, lake.schema, lambda pending: taken.pop() if taken else ())  # type: ignore[return-value,arg-type]
+
+    def choose(pending: object) -> object:
+        return taken.pop() if taken else ()
+
+    compact(lake.store, lake.catalog, UID, lake.schema, choose, now=days.now)  # type: ignore[arg-type]
     assert ("segments", "item", "grace") in found(trace(lake, days, "a"))
     days.now += 16 * DAY
     tidy(lake, days)
@@ -320,7 +351,7 @@ def test_an_item_that_lives_is_found_though_it_is_compacted_and_purged_between_t
         seen += page.holders
         after = page.next
         if number == 3:
-            compact(lake.store, lake.catalog, UID, lake.schema)
+            compact(lake.store, lake.catalog, UID, lake.schema, now=days.now)
             Collector(lake.store, lake.catalog, days.now, PATIENCE).collect(UID, NAME)
         if after is None:
             break

@@ -77,6 +77,9 @@ def test_a_collection_is_created_listed_shown_and_dropped(shell: Shell, tmp_path
     assert [one["name"] for one in shell("collections", "list", "--json").json["collections"]] == ["c", "new"]
     assert shell("collections", "show", "new", "--json").json["schema"] == SCHEMA
     assert "clip" in shell("collections", "show", "new").out
+    timed = {**SCHEMA, "attributes": {"ends": {"type": "datetime"}}, "ttl": "ends"}
+    assert shell("collections", "create", "timed", "--schema", json.dumps(timed)).code == 0
+    assert '"ttl": "ends"' in shell("collections", "show", "timed").out
     assert shell("collections", "drop", "new").code == 0
     assert shell("collections", "show", "new", "--json").error["kind"] == "collection-not-found"
 

@@ -23,7 +23,7 @@ def test_all_that_was_given_up_is_put_back_and_counted(capsys: pytest.CaptureFix
 
     told = _run(letters, capsys, "--json")
 
-    assert (told.code, told.json) == (0, {"redriven": 23})
+    assert (told.code, told.json) == (0, {"redriven": 23, "left": 0})
     assert letters.queue == [str(number) for number in range(23)]
     assert letters.dead == []
 
@@ -34,6 +34,17 @@ def test_a_person_reads_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
 
     letters.dead = ["{}"]
     assert _run(letters, capsys).out == "1 event is on its way again\n"
+
+
+def test_what_stays_behind_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    letters = MemoryDeadLetters()
+    letters.dead, letters.hidden = ["{}"], ["{}", "{}"]
+
+    out = _run(letters, capsys).out
+
+    assert "1 event is on its way again" in out
+    assert "2 could not be sent" in out
+    assert _run(letters, capsys, "--json").json == {"redriven": 0, "left": 2}
 
 
 def test_without_a_local_cloud_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
