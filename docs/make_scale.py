@@ -272,6 +272,12 @@ def _alone(scale: Scale) -> list[_End]:
             f"{_time(scale.read_all_s)} in one stream, twice: on Batch, where a task may take that long",
         ),
         _End(
+            "calibration compares all vectors with its queries, in one task",
+            LAMBDA_S / ((scale.read_all_s + scale.calibrate_s) / ROWS),
+            f" on Lambda with {scale.raw['threads']} cores",
+            f"{_time(scale.calibrate_s)} on as many; shorter with more, and a function has six at most",
+        ),
+        _End(
             "the survey holds all ids at once",
             LAMBDA_MOST_MB * MB / (scale.survey_bytes / ROWS),
             " on Lambda",
