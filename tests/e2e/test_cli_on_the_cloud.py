@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -201,14 +202,14 @@ def test_what_was_given_up_is_taken_in_when_it_is_redriven(shell: CloudShell, cl
     until(lambda: s3.list_objects_v2(Bucket=cloud.bucket, Prefix=refused)["KeyCount"])
     shell("collections", "create", "cli-redriven", "--schema", json.dumps(VECTORS))
     wrote = {"object": {"key": key, "sequencer": "0055AED6DCD90281E5"}, "bucket": {"name": cloud.bucket}}
-    record = {"eventName": "ObjectCreated:Put", "eventTime": "2026-11-25T10:00:00.000Z", "s3": wrote}
+    record = {"eventName": "ObjectCreated:Put", "eventTime": datetime.now(UTC).isoformat(), "s3": wrote}
     dead = cloud.outputs["InboxDeadLetterQueueUrl"]
     sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"Records": [record]}))
 
-    assert shell("redrive") == {"redriven": 1}
+    assert shell("redrive") == {"redriven": 1, "left": 0}
 
     until(lambda: shell("search", "--collection", "cli-redriven", "--k", 5)["hits"])
-    assert shell("redrive") == {"redriven": 0}
+    assert shell("redrive") == {"redriven": 0, "left": 0}
 
 
 def until(met: Callable[[], object], *, within_s: float = 30.0) -> None:
