@@ -21,6 +21,8 @@ from PIL import Image
 
 from functions.api import service as api_service
 from functions.api.world import World as ApiWorld
+from functions.build import tracing
+from functions.build.service import Builds
 from functions.ingest import service as ingest_service
 from functions.ingest.world import World as IngestWorld
 from functions.router import http as router_http
@@ -30,6 +32,7 @@ from functions.shard_search.cache import ShardCache
 from functions.shard_search.service import ShardSearch
 from shardlake.contracts.patch import LOOKUP
 from shardlake.contracts.shard_wire import decode_request, encode_reply
+from shardlake.contracts.trace import TRACE
 from shardlake.deadline import Deadline
 from shardlake.observability import Observer
 from shardlake.settings import Settings
@@ -283,7 +286,19 @@ class SmallWorld:
         return encode_reply(self.leaf.search(decode_request(orjson.loads(payload))))
 
     def _build(self, payload: bytes) -> bytes:
-        self.builds.append(orjson.loads(payload))
+        """The build function: it traces, and notes what else it is asked for."""
+        event = orjson.loads(payload)
+        if TRACE in event:
+            builds = Builds(
+                store=self.objects,
+                catalog=self.catalog,
+                part_rows=1_000,
+                threads=1,
+                clock=lambda: self.now().isoformat(),
+            )
+            found = tracing.respond(event, lambda: builds, observer=self.observer, request_id="r-4")
+            return orjson.dumps(found)
+        self.builds.append(event)
         return b"{}"
 
 
