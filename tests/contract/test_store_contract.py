@@ -217,10 +217,16 @@ def test_a_list_is_in_key_order_and_below_its_prefix(store: ObjectStore) -> None
         store.put(key, b"1")
 
     assert [info.key for info in store.list("p/")] == ["p/Z", "p/a", "p/a/c", "p/b", "p/é"]
-    assert [info.key for info in store.list("p/", after="p/a")] == ["p/a/c", "p/b", "p/é"]
-    assert [info.key for info in store.list("p/", after="p/a/b")] == ["p/a/c", "p/b", "p/é"]
-    assert list(store.list("p/", after="q")) == []
     assert list(store.list("nothing/")) == []
+
+
+def test_a_list_goes_on_behind_a_key(store: ObjectStore) -> None:
+    for key in ("o/a", "o/a/c", "o/b", "o/c"):  # ASCII: LocalStack compares others as they are escaped
+        store.put(key, b"")
+
+    assert [info.key for info in store.list("o/", after="o/a")] == ["o/a/c", "o/b", "o/c"]
+    assert [info.key for info in store.list("o/", after="o/a/b")] == ["o/a/c", "o/b", "o/c"]
+    assert list(store.list("o/", after="p")) == []
 
 
 def test_a_list_is_longer_than_a_page(store: ObjectStore) -> None:
