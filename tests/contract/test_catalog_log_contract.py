@@ -139,6 +139,7 @@ def test_a_dropped_collection_can_be_forgotten_whole(catalog: Catalog) -> None:
     assert catalog.segments("u") == []
     assert catalog.log_head("u") == LogHead()
     assert catalog.rejected_total("u") == 0
+    assert add(catalog, segment_row(1)).sequence == 1  # nor is it known any more
 
 
 def test_compaction_puts_one_segment_in_the_place_of_several(catalog: Catalog) -> None:

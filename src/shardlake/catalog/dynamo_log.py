@@ -160,8 +160,14 @@ def _log(sequence: LogPosition) -> str:
     return f"log#{sequence:012d}"
 
 
+def known_partition(uid: str) -> str:
+    """Returns where the rows are by which segments are known: there is one for each that was ever added, and no query
+    of a collection's other rows shall pass them by."""
+    return f"{uid}#known"
+
+
 def _known_key(uid: str, identity: str) -> dict[str, Any]:
-    return key_of(uid, f"known#{identity}")
+    return key_of(known_partition(uid), identity)
 
 
 def _bounded(row: SegmentRow) -> SegmentRow:

@@ -8,7 +8,7 @@
               {uid}         alias#{alias}               a name that users gave to a version
               {uid}         head                        the end of the log of segments
               {uid}         log#{sequence}              a segment, at its place in the log
-              {uid}         known#{identity}            the place of a segment, so that a repetition adds none
+              {uid}#known   {identity}                  the place of a segment, so that a repetition adds none
               {uid}         segment#{segment_id}        a segment that a release before 0.4 wrote
               {uid}         receipt#{hash of source}    hashed, for a source key may be longer than a sort key
               {uid}         rejected#{hash of source}   the number of refused items, where there are any
@@ -29,6 +29,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -50,7 +51,7 @@ from shardlake.catalog.base import (
 from shardlake.catalog.dynamo_aliases import Aliases
 from shardlake.catalog.dynamo_errors import ERRORS, Foreign, ours, settle
 from shardlake.catalog.dynamo_forgetting import Forgetting
-from shardlake.catalog.dynamo_log import POINTER, SegmentLog
+from shardlake.catalog.dynamo_log import POINTER, SegmentLog, known_partition
 from shardlake.catalog.ledger import Ledger
 from shardlake.catalog.log import no_version, set_aside
 from shardlake.catalog.rows import RowT, bounded, from_item, to_item
@@ -225,7 +226,8 @@ class DynamoCatalog:
         """Removes every row of a uid. Cost: a read and a write of each."""
         for version in self.versions(uid):
             self._forgetting.forget_shards(uid, version.version)
-        rows = [{"pk": item["pk"], "sk": item["sk"]} for item in self._tables.query(self._table, uid)]
+        found = chain(self._tables.query(self._table, known_partition(uid)), self._tables.query(self._table, uid))
+        rows = [{"pk": item["pk"], "sk": item["sk"]} for item in found]
         self._tables.delete_all(self._table, [*rows, key_of(DROPPED, uid)])
 
     def put_receipt(self, uid: str, receipt: Receipt) -> None:
