@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import numpy as np
 import pytest
 
 from shardlake.local import CloudStatus, down, up
+from shardlake.local.stack import emulator_client
 
 ROWS, DIMENSION, SEGMENT_ROWS = 2_400, 8, 600
 PART_ROWS = 1_000  # the least that the template takes: a segment a part
@@ -107,7 +107,7 @@ def answers(api: httpx.Client, name: str) -> list[list[tuple[str, float]]]:
 
 def executions(cloud: CloudStatus) -> list[str]:
     """Returns how the machine's executions ended, those that run awaited; newest first."""
-    states = client_of(cloud, "stepfunctions")
+    states = emulator_client("stepfunctions", cloud.endpoint)
 
     def ask() -> dict[str, Any]:
         listed = states.list_executions(stateMachineArn=cloud.outputs["BuildMachine"])["executions"]
@@ -115,16 +115,6 @@ def executions(cloud: CloudStatus) -> list[str]:
 
     ends: list[str] = until(lambda found: "RUNNING" not in found["ends"], ask)["ends"]
     return ends
-
-
-def client_of(cloud: CloudStatus, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=cloud.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
 
 
 class Bucket:
@@ -178,7 +168,7 @@ def test_a_broken_part_fails_the_build_and_a_retry_goes_on_where_it_stopped(
 ) -> None:
     taken_in(api, "broken")
     before = answers(api, "broken")
-    bucket = Bucket(client_of(cloud, "s3"), cloud.bucket)
+    bucket = Bucket(emulator_client("s3", cloud.endpoint), cloud.bucket)
     key, data = bucket.break_the_last_segment()
 
     failed = built(api, "broken", distributed=True)
