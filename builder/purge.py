@@ -52,6 +52,7 @@ class _Held:
     """
 
     row: SegmentRow
+    ids: Ids
     needed: BoolArray
     expired: BoolArray
     is_old: bool
@@ -106,7 +107,7 @@ def _record(  # noqa: PLR0917  # one caller: purge
     store: ObjectStore, catalog: Catalog, uid: str, run: Sequence[_Held], merged: SegmentRow, now: datetime
 ) -> None:
     """Writes down which segments are about to be replaced, and the ids of the items that they lose for good."""
-    ids = [read_ids(store, held.row.key) for held in run]
+    ids = [held.ids for held in run]
     left = [held.needed & ~held.expired for held in run]
     kept = np.concatenate([each.digests[rows & ~each.deleted] for each, rows in zip(ids, left, strict=True)])
     lost = [each.digests[~rows] for each, rows in zip(ids, left, strict=True)]
@@ -159,12 +160,18 @@ def _held(store: ObjectStore, catalog: Catalog, uid: str, now: datetime) -> list
     until_us = expired_until(now)
     expired = [each.expired(until_us) for each in ids]
     needed, must_go = _needed(ids, expired, is_old)
-    told = zip(rows, needed, expired, is_old, lost, must_go, strict=True)
+    told = zip(rows, ids, needed, expired, is_old, lost, must_go, strict=True)
     return [
         _Held(
-            row=row, needed=rows_needed, expired=rows_needed & ended, is_old=old, lost=count, must_go=bool(going.any())
+            row=row,
+            ids=each,
+            needed=rows_needed,
+            expired=rows_needed & ended,
+            is_old=old,
+            lost=count,
+            must_go=bool(going.any()),
         )
-        for row, rows_needed, ended, old, count, going in told
+        for row, each, rows_needed, ended, old, count, going in told
     ]
 
 

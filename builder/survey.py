@@ -24,6 +24,7 @@ from shardlake.catalog.base import Ranges
 from shardlake.catalog.log import mark
 from shardlake.errors import Conflict, ErrorKind
 from shardlake.format.container import Container, expect
+from shardlake.format.erasures import digests_of
 from shardlake.format.segment import SEGMENT_KIND, Segment, SegmentVectors, check_strings, decode_segment, vectors_of
 from shardlake.limits import MAX_BLOCK_BYTES
 from shardlake.store.base import ObjectStore
@@ -178,9 +179,8 @@ def read_ids(store: ObjectStore, key: str) -> Ids:
     check_strings("id", ends, ids)
     expect("payload_offsets", payload_ends, np.uint64, (len(ends),))
     cuts, text = ends.tolist(), ids.tobytes()
-    digests = b"".join(blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(cuts))
     return Ids(
-        digests=np.frombuffer(digests, "<u8").reshape(-1, 2),
+        digests=digests_of(text[a:b] for a, b in pairwise(cuts)),
         deleted=payload_ends[1:] == payload_ends[:-1],
         encoders=dict(file.meta.get("encoders", {})),
         expires=expect("expires", expires[0], np.int64, (len(ends) - 1,)) if expires else None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from builder.erasures import time_of
 from functions.build.service import Builds
 from functions.build.steps import Steps
 from functions.build.texts import TextEncoder
@@ -34,7 +35,7 @@ def composed(settings: Settings) -> World:
         catalog=DynamoCatalog(settings.catalog_table, settings.shard_table),
         part_rows=settings.build_part_rows,
         threads=settings.build_threads,
-        clock=lambda: datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        clock=lambda: time_of(datetime.now(UTC)),
         encode_texts=TextEncoder(invoker=LambdaInvoker(max_parallel=1), function=settings.encode_function),
     )
     machine = StepFunctionsMachine(settings.build_machine) if settings.build_machine else None

@@ -11,6 +11,7 @@ are spread evenly, so that one of a million is found by a read of some thousand:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import blake2b
@@ -91,9 +92,14 @@ class Erasure:
         return replace(self, ids=_no_digests(), of=_no_numbers())
 
 
+def digests_of(ids: Iterable[bytes | memoryview]) -> Digests:
+    """Returns (n, 2): of each id, given its UTF-8, 128 bits of blake2b, of which no two meet by chance."""
+    return np.frombuffer(b"".join(blake2b(each, digest_size=16).digest() for each in ids), "<u8").reshape(-1, 2)
+
+
 def digest_of(item_id: str) -> Digests:
-    """Returns (2,): 128 bits of blake2b of an id."""
-    return np.frombuffer(blake2b(item_id.encode(), digest_size=16).digest(), "<u8")
+    """Returns (2,): the digest of one id."""
+    return digests_of([item_id.encode()]).reshape(2)
 
 
 def window(digest: Digests, rows: int) -> tuple[int, int]:
